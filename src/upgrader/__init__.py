@@ -1,0 +1,53 @@
+"""Versioned database upgrades for PostgreSQL products with releases and many tenants.
+
+Names are loaded when they are first used, so that `upgrader --help` needs none of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from upgrader.api import Upgrader as Upgrader
+    from upgrader.command import DataMigrationContext as DataMigrationContext
+    from upgrader.command import FastInstanceCommand as FastInstanceCommand
+    from upgrader.command import SlowInstanceCommand as SlowInstanceCommand
+    from upgrader.command import WorkspaceCommand as WorkspaceCommand
+    from upgrader.command import WorkspaceContext as WorkspaceContext
+    from upgrader.database.indexes import create_index_concurrently as create_index_concurrently
+    from upgrader.database.indexes import drop_index_concurrently as drop_index_concurrently
+    from upgrader.history.enrolment import enroll_workspace as enroll_workspace
+    from upgrader.model import Workspace as Workspace
+    from upgrader.registry import instance_command as instance_command
+    from upgrader.registry import workspace_command as workspace_command
+
+_HOMES = {
+    "Upgrader": "upgrader.api",
+    "DataMigrationContext": "upgrader.command",
+    "FastInstanceCommand": "upgrader.command",
+    "SlowInstanceCommand": "upgrader.command",
+    "WorkspaceCommand": "upgrader.command",
+    "WorkspaceContext": "upgrader.command",
+    "create_index_concurrently": "upgrader.database.indexes",
+    "drop_index_concurrently": "upgrader.database.indexes",
+    "enroll_workspace": "upgrader.history.enrolment",
+    "Workspace": "upgrader.model",
+    "instance_command": "upgrader.registry",
+    "workspace_command": "upgrader.registry",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

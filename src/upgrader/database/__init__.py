@@ -1,0 +1,1 @@
+"""The database floor: connections, transactions, guards, and what drivers' errors mean."""

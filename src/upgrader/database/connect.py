@@ -1,0 +1,135 @@
+"""Connections: how the program opens them, and what it sets on each."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from functools import cached_property
+
+import psycopg
+from psycopg import sql
+
+from upgrader.database.conninfo import describe_database, join_conninfo, parse_conninfo
+from upgrader.errors import DatabaseUnavailableError
+
+# psycopg reports what it could not clean up through logging's last resort, which writes to stderr.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
+
+_KEEPALIVES = {
+    "keepalives": "1",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+}
+# Sent in the start-up packet, so that `RESET ALL` comes back to them. The server looks every second
+# whether the client is still there, so that the statement of a killed run ends too (PostgreSQL 14+).
+_SESSION_SETTINGS = {
+    "client_connection_check_interval": "1000",
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "standard_conforming_strings": "on",
+}
+# A server whose platform cannot watch a socket refuses this one setting (invalid value).
+_OPTIONAL_SETTING = "client_connection_check_interval"
+
+
+@dataclass(frozen=True)
+class Connector:
+    """Opens connections to one database, all in autocommit and without server-side prepared statements.
+
+    `prepare_threshold` is off because a prepared statement outlives a change of the tables behind it: the
+    sixth workspace whose columns differ would fail with "cached plan must not change result type".
+
+    Attributes:
+        url: anything that libpq takes.
+        application_name: what `pg_stat_activity` shows.
+        connect_timeout_seconds: used where the URL sets none.
+    """
+
+    url: str
+    application_name: str = "upgrader"
+    connect_timeout_seconds: int = 10
+
+    @cached_property
+    def parameters(self) -> dict[str, str]:
+        """The URL as libpq parameters."""
+        return parse_conninfo(self.url)
+
+    @property
+    def description(self) -> str:
+        """The database for people, without a password."""
+        return describe_database(self.parameters)
+
+    def connect(self) -> psycopg.Connection:
+        """Open a connection.
+
+        Raises:
+            DatabaseUnavailableError: it cannot be opened.
+        """
+        try:
+            return self._open(_SESSION_SETTINGS)
+        except psycopg.OperationalError as error:
+            if _OPTIONAL_SETTING not in str(error):
+                raise _unavailable(error, self.description) from error
+        settings = {key: value for key, value in _SESSION_SETTINGS.items() if key != _OPTIONAL_SETTING}
+        try:
+            return self._open(settings)
+        except psycopg.OperationalError as error:
+            raise _unavailable(error, self.description) from error
+
+    def _open(self, settings: dict[str, str]) -> psycopg.Connection:
+        given = self.parameters
+        # The URL's own options come last and win.
+        options = " ".join([*(f"-c {key}={value}" for key, value in settings.items()), given.get("options", "")])
+        parameters = {
+            "connect_timeout": str(self.connect_timeout_seconds),
+            **_KEEPALIVES,
+            **given,
+            "options": options.strip(),
+            "application_name": self.application_name,
+        }
+        return psycopg.connect(join_conninfo(parameters), autocommit=True, prepare_threshold=None)
+
+
+def client_name() -> str:
+    """Name this process for people on other machines: `host, pid 4711`."""
+    return f"{socket.gethostname()}, pid {os.getpid()}"
+
+
+def literal(value: object) -> str:
+    """Write a value as an SQL literal, for the runner's own multi-statement messages."""
+    return sql.Literal(value).as_string(None)
+
+
+def identifier(*parts: str) -> str:
+    """Write a possibly qualified name as an SQL identifier."""
+    return sql.Identifier(*parts).as_string(None)
+
+
+_HINTS = (
+    ("password authentication failed", "check user and password; a .pgpass file or PGPASSWORD works too"),
+    ("no password supplied", "give a password in the URL, in a .pgpass file or in PGPASSWORD"),
+    ("does not exist", "create it, or correct the name in the database URL"),
+    ("no pg_hba.conf entry", "the server does not let this user in from here: ask its administrator"),
+    ("starting up", "the server is starting: wait a moment and run the same command again"),
+    ("too many connections", "free a connection on the server, then run the same command again"),
+    ("remaining connection slots", "free a connection on the server, then run the same command again"),
+    ("unsupported startup parameter", "a connection pooler is in between: give a direct URL of the server"),
+    ("could not translate host name", "check the host name in the database URL"),
+    ("resolve", "check the host name in the database URL"),
+    ("SSL", "check sslmode and the certificates that the database URL names"),
+)
+
+
+def _unavailable(error: psycopg.OperationalError, description: str) -> DatabaseUnavailableError:
+    text = " ".join(str(error).split())
+    hint = next((hint for part, hint in _HINTS if part in text), None)
+    return DatabaseUnavailableError(
+        f"cannot connect to {description}: {text}",
+        hint=hint or "check that the server runs and that host and port in the database URL are right",
+    )

@@ -1,0 +1,112 @@
+"""The guarded connection: a command works in a transaction that it may not end.
+
+Prevention first: `commit()`, `rollback()`, `close()` and forbidden statements raise at the author's line.
+Detection after: whatever got past it (the raw driver, a swallowed error) is found before the step is recorded.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, RootTransaction, event
+
+from upgrader.database.statements import forbidden_statement
+from upgrader.errors import GuardError
+
+_IN_STEP = "upgrader_in_step"
+_OBSERVER = "upgrader_observer"
+EARLIER_ATTEMPTS = "upgrader_earlier_attempts"
+"""Key of `Connection.info`: how often this step was tried before; what an unfinished attempt left may be removed."""
+NOTE = "upgrader_note"
+"""Key of `Connection.info`: a function that is told of each statement before it is executed."""
+_REMEDY = "let the runner end the transaction; begin_nested() gives a savepoint that may be rolled back"
+
+StatementObserver = Callable[[str, Any, float, int], None]
+"""Told of each statement: text, parameters, seconds, row count."""
+
+
+def install_guard(engine: Engine) -> None:
+    """Make every connection of `engine` refuse to end a transaction while a step runs on it."""
+    event.listen(engine, "commit", _refuse("commit()"))
+    event.listen(engine, "rollback", _refuse("rollback() or close()"))
+    event.listen(engine, "before_cursor_execute", _before_statement)
+    event.listen(engine, "after_cursor_execute", _after_statement)
+
+
+def enter_guard(connection: Connection, observer: StatementObserver | None = None) -> None:
+    """Begin to guard: from here on author code runs on the connection."""
+    connection.info[_IN_STEP] = True
+    connection.info[_OBSERVER] = observer
+
+
+def leave_guard(connection: Connection) -> None:
+    """End guarding; never raises, also where the author closed the connection."""
+    try:
+        info = connection.info
+    except Exception:  # a closed or invalidated connection has no info any more
+        return
+    info.pop(_IN_STEP, None)
+    info.pop(_OBSERVER, None)
+
+
+def check_transaction(connection: Connection, transaction: RootTransaction, status: TransactionStatus) -> None:
+    """Find out whether the command left its transaction as it was given.
+
+    Raises:
+        GuardError: it was ended, left aborted, or has an open savepoint.
+    """
+    if connection.closed or connection.invalidated:
+        raise GuardError("the command closed its connection", hint=_REMEDY)
+    if connection.get_transaction() is not transaction or not transaction.is_active:
+        raise GuardError("the command ended its transaction", hint=_REMEDY)
+    if connection.in_nested_transaction():
+        raise GuardError(
+            "the command left a savepoint open",
+            hint="use `with connection.begin_nested():` so that it is released at the end of the block",
+        )
+    if status is TransactionStatus.INERROR:
+        raise GuardError(
+            "the command left the transaction aborted: a statement failed and its error was swallowed",
+            hint="put a statement that may fail into `with connection.begin_nested():`",
+        )
+    if status is not TransactionStatus.INTRANS:
+        raise GuardError("the command ended its transaction", hint=_REMEDY)
+
+
+def _refuse(what: str) -> Callable[[Connection], None]:
+    def listener(connection: Connection) -> None:
+        if connection.info.get(_IN_STEP):
+            raise GuardError(f"a command may not call {what} on its connection", hint=_REMEDY)
+
+    return listener
+
+
+def _before_statement(
+    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+) -> None:
+    del cursor, parameters, executemany
+    info = connection.info
+    if not info.get(_IN_STEP):
+        return
+    words = forbidden_statement(statement)
+    if words is not None:
+        raise GuardError(f"a command may not execute {words}", hint=_REMEDY)
+    note = info.get(NOTE)
+    if note is not None:
+        note(statement)
+    if info.get(_OBSERVER) is not None:
+        context._upgrader_started = time.perf_counter()
+
+
+def _after_statement(
+    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+) -> None:
+    del executemany
+    observer: StatementObserver | None = connection.info.get(_OBSERVER)
+    if observer is not None:
+        started = getattr(context, "_upgrader_started", None)
+        seconds = time.perf_counter() - started if started is not None else 0.0
+        observer(statement, parameters, seconds, cursor.rowcount)

@@ -1,0 +1,174 @@
+"""Indexes built and dropped while the application works, repeatably."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from upgrader.database.connect import identifier
+from upgrader.database.guard import EARLIER_ATTEMPTS
+from upgrader.errors import StepError
+
+_LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names in silence
+
+_FIND = """
+select i.indexrelid::regclass::text, i.indisvalid and i.indisready, pg_get_indexdef(i.indexrelid)
+from pg_class c
+join pg_index i on i.indexrelid = c.oid
+where c.relnamespace = (select relnamespace from pg_class where oid = to_regclass(:table)) and c.relname = :name
+"""
+# Where this role may not see another role's progress, the lock that a build holds on its table tells.
+_BUILDERS = """
+select l.pid from pg_locks l join pg_stat_activity a using (pid)
+where l.locktype = 'relation' and l.mode = 'ShareUpdateExclusiveLock' and l.granted
+  and l.relation = to_regclass(:table) and l.database = (select oid from pg_database where datname = current_database())
+  and l.pid <> pg_backend_pid() and a.backend_type is distinct from 'autovacuum worker'
+order by l.pid
+"""
+
+
+def create_index_concurrently(
+    connection: Connection,
+    name: str,
+    *,
+    table: str,
+    columns: str | Sequence[str],
+    unique: bool = False,
+    where: str | None = None,
+    method: str | None = None,
+    include: str | Sequence[str] | None = None,
+) -> None:
+    """Build an index without blocking writers; for commands with `transactional=False`.
+
+    Repeatable: a valid index of that name and definition counts as done. An invalid one that an unfinished
+    attempt of this step left, and that nobody is building, is dropped and built again; any other invalid one
+    is reported and left alone.
+
+    Args:
+        name: the index's name, without schema: it stands in its table's schema.
+        table: the table as SQL, `core.invoice`; unqualified names are looked up in `search_path`.
+        columns: columns or expressions as SQL, in order.
+        unique: whether values have to be unique.
+        where: the predicate of a partial index, as SQL.
+        method: the index method; `btree` if not given.
+        include: columns that are carried along.
+
+    Raises:
+        StepError: the connection is in a transaction, the table is not there, or an index of that name is
+            in the way.
+    """
+    _require_autocommit(connection, "create_index_concurrently")
+    if len(name.encode()) > _LONGEST_NAME:
+        raise StepError(
+            f"the index name {name} is longer than {_LONGEST_NAME} bytes", hint="choose a shorter name"
+        )
+    _require_table(connection, table)
+    definition = _definition(columns, where=where, method=method, include=include)
+    create = f"create {'unique ' if unique else ''}index"
+    if _is_there(connection, name, table, f"{create} {identifier(name)} on %s {definition}"):
+        return
+    connection.exec_driver_sql(f"{create} concurrently {identifier(name)} on {table} {definition}")
+    found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
+    if found is None or not found[1]:
+        raise StepError(
+            f"the index {name} was built but is not valid", hint="run the upgrade again: it is built anew"
+        )
+
+
+def drop_index_concurrently(connection: Connection, name: str) -> None:
+    """Drop an index without blocking anybody; for commands with `transactional=False`. Repeatable.
+
+    Args:
+        name: the index as SQL, `core.invoice_number_idx`; one that is not there counts as dropped.
+
+    Raises:
+        StepError: the connection is in a transaction.
+    """
+    _require_autocommit(connection, "drop_index_concurrently")
+    found = connection.execute(text("select to_regclass(:name)::text"), {"name": name}).scalar()
+    if found is not None:
+        connection.exec_driver_sql(f"drop index concurrently if exists {found}")
+
+
+def _is_there(connection: Connection, name: str, table: str, statement: str) -> bool:
+    """Tell whether the index is there and as wanted; remove what an unfinished attempt left."""
+    found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
+    if found is None:
+        return False
+    qualified, is_valid, definition = found
+    if is_valid:
+        wanted = _canonical_definition(connection, table, statement)
+        if _tail(definition) != _tail(wanted):
+            raise StepError(
+                f"there is an index {qualified} of another definition: {definition}",
+                hint="choose another name, or drop it in a command before this one",
+            )
+        return True
+    builders = connection.execute(text(_BUILDERS), {"table": table}).scalars().all()
+    if builders:
+        pids = ", ".join(str(pid) for pid in builders)
+        raise StepError(
+            f"the index {qualified} is invalid, and pid {pids} may be building it",
+            hint="wait until that session has finished, then run the upgrade again",
+        )
+    if not connection.info.get(EARLIER_ATTEMPTS):
+        raise StepError(
+            f"there is an invalid index {qualified}, and not by an unfinished attempt of this step",
+            hint=f"look at it, then remove it: DROP INDEX CONCURRENTLY {qualified};",
+        )
+    connection.exec_driver_sql(f"drop index concurrently if exists {qualified}")
+    return False
+
+
+def _canonical_definition(connection: Connection, table: str, statement: str) -> str:
+    """Have PostgreSQL write the definition its own way: make the index on an empty copy of the table."""
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    with driver.transaction(force_rollback=True):
+        driver.execute(f"create temp table upgrader_shape (like {table}) on commit drop".encode())
+        driver.execute(statement.replace("%s", "pg_temp.upgrader_shape", 1).encode())
+        row = driver.execute(
+            "select pg_get_indexdef(indexrelid) from pg_index where indrelid = 'pg_temp.upgrader_shape'::regclass"
+        ).fetchone()
+    return str(row[0])
+
+
+def _tail(definition: str) -> tuple[bool, str]:
+    """Give what matters of a definition: whether it is unique, and all from the method on."""
+    head, _, tail = definition.partition(" USING ")
+    return head.upper().startswith("CREATE UNIQUE"), tail
+
+
+def _definition(
+    columns: str | Sequence[str],
+    *,
+    where: str | None,
+    method: str | None,
+    include: str | Sequence[str] | None,
+) -> str:
+    parts = [f"using {identifier(method)}" if method else "", f"({_joined(columns)})"]
+    if include:
+        parts.append(f"include ({_joined(include)})")
+    if where:
+        parts.append(f"where {where}")
+    return " ".join(part for part in parts if part)
+
+
+def _joined(columns: str | Sequence[str]) -> str:
+    return columns if isinstance(columns, str) else ", ".join(columns)
+
+
+def _require_table(connection: Connection, table: str) -> None:
+    found = connection.execute(text("select to_regclass(:table)::text"), {"table": table}).scalar()
+    if found is None:
+        raise StepError(f"there is no table {table}", hint="name it with its schema: core.invoice")
+
+
+def _require_autocommit(connection: Connection, what: str) -> None:
+    driver = connection.connection.driver_connection
+    if driver is None or not driver.autocommit or driver.info.transaction_status != 0:
+        raise StepError(
+            f"{what} cannot run inside a transaction",
+            hint="decorate the command with transactional=False, with nothing else in it",
+        )

@@ -1,0 +1,228 @@
+"""The connection that runs commands: one message before the author's code, one after it, nothing inherited.
+
+A step costs three messages beside the author's own: the reset of the session, BEGIN and the step's settings
+travel as one; the record and COMMIT as another. (A round trip costs about as much as a small statement.)
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.pq import TransactionStatus
+from sqlalchemy import Connection, Engine, NullPool, RootTransaction, create_engine
+
+from upgrader.database.connect import Connector, literal
+from upgrader.database.failures import is_connection_lost
+from upgrader.database.guard import (
+    StatementObserver,
+    check_transaction,
+    enter_guard,
+    install_guard,
+    leave_guard,
+)
+from upgrader.errors import ConnectionLostError, GuardError
+
+# All that a command can leave in a session, except advisory locks (DISCARD ALL would take the fence along).
+_RESET = (
+    "close all; set session authorization default; reset all; unlisten *; deallocate all; "
+    "discard sequences; discard temp"
+)
+_MARKER = "upgrader.step"
+
+
+def open_engine(connector: Connector) -> Engine:
+    """Make an engine whose connections come from `connector` and are guarded."""
+    engine = create_engine("postgresql+psycopg://", creator=connector.connect, poolclass=NullPool)
+    install_guard(engine)
+    return engine
+
+
+@dataclass
+class StepTransaction:
+    """An open transaction in which a command works.
+
+    Attributes:
+        connection: what the command is given.
+        token: the marker that `final` checks: it is gone if the transaction was ended behind our back.
+        probe: the row of the probe that travelled with BEGIN; None without probe, or if it found nothing.
+    """
+
+    connection: Connection
+    token: str
+    probe: tuple[object, ...] | None
+    _root: RootTransaction
+    _driver: psycopg.Connection
+
+    def check(self) -> None:
+        """Find out whether the transaction is still as it was given.
+
+        Raises:
+            GuardError: it is not.
+            ConnectionLostError: the server ended the connection.
+        """
+        if is_connection_lost(self._driver):
+            raise ConnectionLostError("the server ended the connection while a step ran on it")
+        check_transaction(self.connection, self._root, self._driver.info.transaction_status)
+
+    def commit(self, final: str) -> None:
+        """Check the transaction, then execute `final` and COMMIT in one message.
+
+        Raises:
+            GuardError: the command did to the transaction what it may not do.
+            psycopg.Error: `final` or COMMIT failed: a deferred constraint, for example.
+        """
+        leave_guard(self.connection)
+        self.check()
+        self._driver.execute(f"set session authorization default; {final}; commit".encode())
+        self._root.commit()
+
+    def rollback(self) -> None:
+        """Roll back; never raises, also on a dead connection."""
+        leave_guard(self.connection)
+        try:
+            self._root.rollback()
+            if self._driver.info.transaction_status is not TransactionStatus.IDLE:
+                self._driver.rollback()
+        except Exception:
+            # Whatever is left of the transaction goes with its connection.
+            self._driver.close()
+
+
+class CommandSession:
+    """One connection to the database on which commands run, replaced after whatever went wrong on it."""
+
+    def __init__(self, connector: Connector, *, on_connect: str = "") -> None:
+        """Open no connection yet.
+
+        Args:
+            connector: where to connect.
+            on_connect: SQL for each new connection: takes the fence.
+        """
+        self._connector = connector
+        self._engine = open_engine(connector)
+        self._on_connect = on_connect
+        self._connection: Connection | None = None
+        self._driver: psycopg.Connection | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The SQLAlchemy connection; opened when first used."""
+        if self._connection is None:
+            self._open()
+        assert self._connection is not None
+        return self._connection
+
+    @property
+    def driver(self) -> psycopg.Connection:
+        """The psycopg connection below it, for the runner's own statements."""
+        if self._driver is None:
+            self._open()
+        assert self._driver is not None
+        return self._driver
+
+    @property
+    def backend_pid(self) -> int | None:
+        """The server process behind the connection; None while there is none."""
+        return self._driver.info.backend_pid if self._driver and not self._driver.closed else None
+
+    def begin(
+        self,
+        *,
+        settings: Mapping[str, str],
+        probe: str = "select",
+        observer: StatementObserver | None = None,
+    ) -> StepTransaction:
+        """Reset the session and begin a transaction with `settings` (local to it); one message.
+
+        Args:
+            settings: names and values, `search_path` and `lock_timeout` for example.
+            probe: a SELECT that travels along; its first row is the transaction's `probe`.
+            observer: told of each statement of the command.
+
+        Raises:
+            ConnectionLostError: the server ended the connection.
+        """
+        token = secrets.token_hex(8)
+        pairs = {**settings, _MARKER: token}
+        configure = ", ".join(f"set_config({literal(k)}, {literal(v)}, true)" for k, v in pairs.items())
+        root = self.connection.begin()
+        try:
+            row = self._last_row(f"{_RESET}; begin; select {configure}; {probe}")
+        except BaseException:
+            leave_guard(self.connection)
+            self.replace()
+            raise
+        enter_guard(self.connection, observer)
+        return StepTransaction(self.connection, token, row, root, self.driver)
+
+    def begin_autocommit(self, *, settings: Mapping[str, str], observer: StatementObserver | None) -> Connection:
+        """Reset the session and give the connection in autocommit, guarded, with `settings` for the session."""
+        configure = ", ".join(f"set_config({literal(k)}, {literal(v)}, false)" for k, v in settings.items())
+        self._last_row(f"{_RESET}; select {configure or '1'}")
+        enter_guard(self.connection, observer)
+        return self.connection
+
+    def end_autocommit(self) -> None:
+        """Take the connection back after a command in autocommit.
+
+        Raises:
+            GuardError: the command left a transaction open or closed its connection.
+            ConnectionLostError: the server ended the connection.
+        """
+        connection, driver = self.connection, self.driver
+        leave_guard(connection)
+        if is_connection_lost(driver):
+            raise ConnectionLostError("the server ended the connection while a step ran on it")
+        if connection.closed or connection.invalidated:
+            raise GuardError("the command closed its connection", hint="leave the connection to the runner")
+        if driver.info.transaction_status is not TransactionStatus.IDLE:
+            raise GuardError(
+                "the command left a transaction open",
+                hint="a command with transactional=False runs in autocommit and may not begin a transaction",
+            )
+        connection.rollback()  # only SQLAlchemy's own bookkeeping: nothing is open on the server
+
+    def execute(self, statement: str) -> psycopg.Cursor[tuple[object, ...]]:
+        """Execute the runner's own SQL (several statements are fine), outside any step."""
+        return self.driver.execute(statement.encode())
+
+    def cancel(self) -> None:
+        """Ask the server to end the statement in progress; safe in a signal handler."""
+        if self._driver is not None and not self._driver.closed:
+            self._driver.cancel_safe(timeout=5)
+
+    def replace(self) -> None:
+        """Drop the connection: the next use opens a new one, so nothing is inherited."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; never raises."""
+        connection, driver = self._connection, self._driver
+        self._connection = self._driver = None
+        if connection is not None:
+            leave_guard(connection)
+            try:
+                connection.invalidate()
+                connection.close()
+            except Exception:  # a connection that the author closed, or a dead one
+                pass
+        if driver is not None:
+            driver.close()
+
+    def _open(self) -> None:
+        connection = self._engine.connect()
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, psycopg.Connection)
+        connection.rollback()
+        if self._on_connect:
+            driver.execute(self._on_connect.encode())
+        self._connection, self._driver = connection, driver
+
+    def _last_row(self, message: str) -> tuple[object, ...] | None:
+        cursor = self.driver.execute(message.encode())
+        while cursor.nextset():
+            pass
+        return cursor.fetchone() if cursor.description else None

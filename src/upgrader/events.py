@@ -1,0 +1,197 @@
+"""What happens in a run: one frozen dataclass per thing, and where they go.
+
+Console, log and worker are sinks of the same events. A sink that raises never fails a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from upgrader.model import AttemptStatus, Scope, Step, Workspace
+from upgrader.version import ReleaseVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice(Event):
+    """A sentence for the operator. `level` is `info` or `warning`."""
+
+    message: str
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorLog(Event):
+    """A line that a command logged."""
+
+    message: str
+    level: str
+    scope: Scope
+    step_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted(Event):
+    """A run holds the lock and is about to look at the database."""
+
+    run_id: str
+    app_version: str
+    dry_run: bool
+    database: str
+
+
+@dataclass(frozen=True, slots=True)
+class FirstUpgrade(Event):
+    """The database has no history: everything is enrolled at the beginning."""
+
+    tables: int
+    workspaces: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting(Event):
+    """The run waits for somebody else; sent about once a second while it does.
+
+    Attributes:
+        reason: `run-lock`, `fence`, `barrier-lock` or `lock-timeout`.
+        message: whom it waits for, and what they do.
+        seconds: how long it has waited.
+    """
+
+    reason: str
+    message: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class VersionStarted(Event):
+    """The run enters a version."""
+
+    version: ReleaseVersion
+    instance_steps: int
+    workspaces: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepStarted(Event):
+    """An attempt begins."""
+
+    step: Step
+    scope: Scope
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class StatementExecuted(Event):
+    """A command's statement was executed (only sent in a verbose run)."""
+
+    scope: Scope
+    step_name: str
+    statement: str
+    parameters: Any
+    seconds: float
+    row_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetried(Event):
+    """A transaction is repeated after a lock timeout, deadlock or serialization failure."""
+
+    step: Step
+    scope: Scope
+    tries: int
+    reason: str
+    pause_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepFinished(Event):
+    """An attempt ended."""
+
+    step: Step
+    scope: Scope
+    attempt: int
+    status: AttemptStatus
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentStarted(Event):
+    """The workspaces of a version begin."""
+
+    version: ReleaseVersion
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkspaceFinished(Event):
+    """One workspace is through the segment, or failed, or was left out.
+
+    `result` is `done`, `failed`, or `left-out` (gone, or out of scope since it was listed).
+    """
+
+    version: ReleaseVersion
+    workspace: Workspace
+    index: int
+    total: int
+    result: str
+    seconds: float
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentFinished(Event):
+    """The workspaces of a version are through, as far as they can be."""
+
+    version: ReleaseVersion
+    done: int
+    failed: int
+    left_out: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequested(Event):
+    """A signal arrived; the step in progress is finished, the rest is left."""
+
+    signal_name: str
+    hard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished(Event):
+    """The run is over."""
+
+    run_id: str
+    outcome: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+EventSink = Callable[[Event], None]
+
+
+def ignore_events(event: Event) -> None:
+    """Take an event and do nothing."""
+
+
+def quiet(sink: EventSink) -> EventSink:
+    """Wrap a sink so that an error in it never reaches the run; after the first one it is not called again."""
+    broken = False
+
+    def emit(event: Event) -> None:
+        nonlocal broken
+        if broken:
+            return
+        try:
+            sink(event)
+        except Exception:  # whatever a sink does, the database comes first
+            broken = True
+
+    return emit

@@ -1,0 +1,31 @@
+"""Keys of the advisory locks: one set per database and history schema."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class LockKeys:
+    """64-bit keys of the product's advisory locks (they are per database by themselves).
+
+    Attributes:
+        run: held by the one run at work, on a connection that runs no command.
+        fence: held shared by every connection that runs commands; free again only when the last statement
+            of a dead run has ended.
+        barrier: held shared by each transaction that enrols a workspace, exclusively while a barrier is passed.
+    """
+
+    run: int
+    fence: int
+    barrier: int
+
+    @classmethod
+    def of(cls, schema: str) -> LockKeys:
+        """Derive the keys from the name of the history schema."""
+        return cls(*(_key(f"upgrader:{purpose}:{schema}") for purpose in ("run", "fence", "barrier")))
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

@@ -1,0 +1,317 @@
+"""The history schema: its tables and functions, and bringing it up to date."""
+
+from __future__ import annotations
+
+import psycopg
+
+from upgrader.database.connect import identifier, literal
+from upgrader.errors import LayoutError
+from upgrader.history.keys import LockKeys
+
+LAYOUT_VERSION = 1
+ENDED = "UPG01"
+TEMPORARY_LEFT = "UPG02"
+LOCK_LEFT = "UPG03"
+ENROLLED_ALREADY = "UPG04"
+
+_TABLES = """
+create table {schema}.meta (
+    key text primary key,
+    value text not null
+);
+comment on table {schema}.meta is 'Layout version of this schema';
+insert into {schema}.meta values ('layout', '{version}');
+
+create table {schema}.run (
+    only_row boolean primary key default true check (only_row),
+    run_id text not null,
+    client text not null,
+    backend_pid integer not null,
+    executed_by_version text not null,
+    started_at timestamptz not null default clock_timestamp()
+);
+comment on table {schema}.run is 'Who holds the run lock, or held it last';
+
+create table {schema}.history (
+    id bigint generated always as identity primary key,
+    name text not null,
+    kind text not null check (kind in ('fast-instance', 'slow-instance', 'workspace')),
+    version text not null,
+    workspace_id text,
+    status text not null
+        check (status in ('running', 'completed', 'failed', 'interrupted', 'skipped', 'reverted')),
+    attempt integer not null check (attempt > 0),
+    is_initial boolean not null default false,
+    executed_by_version text not null,
+    checksum text not null,
+    error_message text,
+    started_at timestamptz not null default now(),
+    finished_at timestamptz
+);
+comment on table {schema}.history is 'One row per attempt at a step in a scope; the only truth';
+-- Serves the state of a scope, and makes a second execution of an attempt impossible whatever goes wrong above.
+create unique index history_attempt on {schema}.history (coalesce(workspace_id, ''), name, attempt);
+create index history_running on {schema}.history (id) where status = 'running';
+
+create table {schema}.scope (
+    workspace_id text,
+    enrolled text,
+    completed integer not null default 0,
+    completed_digest bigint not null default 0,
+    open integer not null default 0,
+    open_digest bigint not null default 0,
+    through text
+) with (fillfactor = 70);
+comment on table {schema}.scope is
+    'Per scope: digests over its latest attempts, kept by triggers on history; scopes of equal digests are in equal state';
+create unique index scope_key on {schema}.scope (coalesce(workspace_id, ''));
+"""
+
+# Digests: scopes whose sets of steps are equal have equal digests, so that the state of ten thousand
+# workspaces is read as a handful of sets. md5 and not hashtext(): a dump moves to another major version.
+_FUNCTIONS = """
+create function {schema}.digest(p_text text) returns bigint
+    language sql immutable strict parallel safe
+    return ('x' || substr(md5(p_text), 1, 16))::bit(64)::bigint;
+
+create function {schema}.rebuild_scope(p_workspace_id text) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $body$
+begin
+    insert into {schema}.scope as s
+        (workspace_id, enrolled, completed, completed_digest, open, open_digest)
+    select p_workspace_id,
+        (select h.version from {schema}.history h
+          where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.is_initial
+          order by h.id desc limit 1),
+        count(*) filter (where l.status = 'completed'),
+        coalesce(bit_xor({schema}.digest(l.name)) filter (where l.status = 'completed'), 0),
+        count(*) filter (where l.status <> 'completed'),
+        coalesce(bit_xor({schema}.digest(l.name || ' ' || l.status)) filter (where l.status <> 'completed'), 0)
+    from (select distinct on (h.name) h.name, h.status from {schema}.history h
+           where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and not h.is_initial
+           order by h.name, h.attempt desc) l
+    on conflict (coalesce(workspace_id, '')) do update set
+        enrolled = excluded.enrolled, completed = excluded.completed,
+        completed_digest = excluded.completed_digest, open = excluded.open, open_digest = excluded.open_digest;
+end $body$;
+
+create function {schema}.track_history() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $body$
+begin
+    if tg_op = 'INSERT' and new.attempt = 1 and not new.is_initial then
+        if new.status = 'completed' then
+            insert into {schema}.scope as s (workspace_id, completed, completed_digest)
+            values (new.workspace_id, 1, {schema}.digest(new.name))
+            on conflict (coalesce(workspace_id, '')) do update set
+                completed = s.completed + 1,
+                completed_digest = s.completed_digest # excluded.completed_digest;
+        else
+            insert into {schema}.scope as s (workspace_id, open, open_digest)
+            values (new.workspace_id, 1, {schema}.digest(new.name || ' ' || new.status))
+            on conflict (coalesce(workspace_id, '')) do update set
+                open = s.open + 1,
+                open_digest = s.open_digest # excluded.open_digest;
+        end if;
+    elsif tg_op = 'INSERT' and new.attempt = 1 then
+        insert into {schema}.scope as s (workspace_id, enrolled) values (new.workspace_id, new.version)
+        on conflict (coalesce(workspace_id, '')) do update set enrolled = excluded.enrolled;
+    else
+        if tg_op <> 'INSERT' then
+            perform {schema}.rebuild_scope(old.workspace_id);
+        end if;
+        if tg_op = 'INSERT'
+            or tg_op = 'UPDATE' and new.workspace_id is distinct from old.workspace_id then
+            perform {schema}.rebuild_scope(new.workspace_id);
+        end if;
+    end if;
+    return null;
+end $body$;
+
+create trigger track_history after insert or update or delete on {schema}.history
+    for each row execute function {schema}.track_history();
+
+create function {schema}.forget_scopes() returns trigger
+    language plpgsql set search_path = pg_catalog, pg_temp as $body$
+begin
+    truncate {schema}.scope;
+    return null;
+end $body$;
+
+create trigger forget_scopes after truncate on {schema}.history
+    for each statement execute function {schema}.forget_scopes();
+
+create function {schema}.check_step(p_token text, p_temporary_allowed boolean) returns void
+    language plpgsql set search_path = pg_catalog, pg_temp as $body$
+declare
+    held record;
+begin
+    if current_setting('upgrader.step', true) is distinct from p_token then
+        raise exception 'the command ended its transaction or reset the session' using errcode = '{ended}';
+    end if;
+    if pg_my_temp_schema() <> 0 and not p_temporary_allowed and exists (
+        select from pg_class where relnamespace = pg_my_temp_schema()
+    ) then
+        raise exception 'the command left the temporary table %', (
+            select string_agg(relname, ', ' order by relname) from pg_class
+            where relnamespace = pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
+        ) using errcode = '{temporary_left}';
+    end if;
+    -- Session or transaction lock? pg_locks does not tell; unlocking does: it is true only for a session lock.
+    for held in
+        select mode, objsubid, classid::bigint as high, objid::bigint as low from pg_lock_status()
+        where locktype = 'advisory' and pid = pg_backend_pid()
+          and not (objsubid = 1 and classid::bigint = {fence_high} and objid::bigint = {fence_low})
+    loop
+        if (case
+            when held.objsubid = 1 and held.mode = 'ShareLock' then
+                pg_advisory_unlock_shared((held.high << 32) | held.low)
+            when held.objsubid = 1 then pg_advisory_unlock((held.high << 32) | held.low)
+            when held.mode = 'ShareLock' then
+                pg_advisory_unlock_shared(held.high::bit(32)::integer, held.low::bit(32)::integer)
+            else pg_advisory_unlock(held.high::bit(32)::integer, held.low::bit(32)::integer)
+        end) then
+            raise exception 'the command left a session advisory lock' using errcode = '{lock_left}';
+        end if;
+    end loop;
+end $body$;
+
+create function {schema}.complete_step(
+    p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
+    p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean
+) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
+begin
+    perform {schema}.check_step(p_token, p_temporary_allowed);
+    if p_is_running then
+        update {schema}.history set status = 'completed', finished_at = clock_timestamp()
+        where coalesce(workspace_id, '') = coalesce(p_workspace_id, '') and name = p_name
+          and attempt = p_attempt and status = 'running';
+        if not found then
+            raise exception 'the running attempt % of % is not there any more', p_attempt, p_name
+                using errcode = '{ended}';
+        end if;
+    else
+        insert into {schema}.history (name, kind, version, workspace_id, status, attempt, executed_by_version,
+            checksum, finished_at)
+        values (p_name, p_kind, p_version, p_workspace_id, 'completed', p_attempt, p_executed_by,
+            p_checksum, clock_timestamp());
+    end if;
+end $body$;
+
+create function {schema}.enroll_workspace(p_workspace_id text, p_version text) returns void
+    language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$
+declare
+    present text;
+begin
+    if p_workspace_id is null or p_workspace_id = '' then
+        raise exception 'enroll_workspace needs the id of a workspace' using errcode = '22004';
+    end if;
+    if p_version is null or p_version !~ '^(start|[0-9]+\\.[0-9]+\\.[0-9]+((a|b|rc)[0-9]+)?)$' then
+        raise exception '% is not a release version', coalesce(quote_literal(p_version), 'null')
+            using errcode = '22023', hint = 'write MAJOR.MINOR.PATCH, for example ''1.22.0''';
+    end if;
+    -- A barrier that is being passed waits for this transaction, or this transaction for it.
+    perform pg_advisory_xact_lock_shared({barrier});
+    select enrolled into present from {schema}.scope where workspace_id = p_workspace_id;
+    if present is not null then
+        if present <> p_version then
+            raise exception 'workspace % is enrolled at % already', p_workspace_id, present
+                using errcode = '{enrolled_already}';
+        end if;
+        return;
+    end if;
+    insert into {schema}.history (name, kind, version, workspace_id, status, attempt, is_initial,
+        executed_by_version, checksum, finished_at)
+    values (p_version || '_enrolment', 'workspace', p_version, p_workspace_id, 'completed', 1, true,
+        p_version, '', clock_timestamp());
+end $body$;
+
+comment on function {schema}.enroll_workspace(text, text) is
+    'Call in the transaction that creates a workspace, with the release whose shape it was made in';
+revoke execute on function {schema}.enroll_workspace(text, text) from public;
+-- USAGE lets a role find the function; it may call it only with EXECUTE.
+grant usage on schema {schema} to public;
+"""
+
+
+def read_layout_version(driver: psycopg.Connection, schema: str) -> int | None:
+    """Give the layout version of the history schema; None where there is no history yet.
+
+    Raises:
+        LayoutError: it is newer than this program, or the schema holds something else.
+    """
+    row = driver.execute(
+        "select to_regclass(%s)::text, to_regclass(%s)::text",
+        [f"{identifier(schema, 'meta')}", f"{identifier(schema, 'history')}"],
+    ).fetchone()
+    assert row is not None
+    if row == (None, None):
+        return None
+    if row[0] is None:
+        raise LayoutError(
+            f"the schema {schema} has a table history that is not this program's",
+            hint='set another schema, for example schema = "upgrader_history"',
+        )
+    return _checked_version(driver, schema)
+
+
+def _checked_version(driver: psycopg.Connection, schema: str) -> int:
+    row = driver.execute(
+        f"select value from {identifier(schema, 'meta')} where key = 'layout'".encode()
+    ).fetchone()
+    if row is None or not str(row[0]).isdigit():
+        raise LayoutError(
+            f"the schema {schema} has a table meta that is not this program's",
+            hint='set another schema, for example schema = "upgrader_history"',
+        )
+    version = int(row[0])
+    if version > LAYOUT_VERSION:
+        raise LayoutError(
+            f"the history in schema {schema} has layout {version}; this program knows up to {LAYOUT_VERSION}",
+            hint="a newer version of upgrader was used on this database: install that version or a later one",
+        )
+    return version
+
+
+def bring_up_to_date(driver: psycopg.Connection, schema: str) -> None:
+    """Make the history schema, or nothing where it is up to date. Takes a transaction of its own.
+
+    Raises:
+        LayoutError: the role may not make it.
+    """
+    if read_layout_version(driver, schema) is not None:
+        return
+    try:
+        with driver.transaction():
+            create_layout(driver, schema)
+    except psycopg.errors.InsufficientPrivilege as error:
+        user = driver.info.user
+        raise LayoutError(
+            f"role {user} may not make the history schema {schema}: {error.diag.message_primary}",
+            hint=f"let an administrator run: CREATE SCHEMA {identifier(schema)} AUTHORIZATION {identifier(user)};",
+        ) from error
+
+
+def create_layout(driver: psycopg.Connection, schema: str) -> None:
+    """Make the tables and functions, and the schema where it is missing, in the transaction that is open."""
+    # CREATE SCHEMA IF NOT EXISTS asks for the right to create one even where it is there.
+    present = driver.execute("select to_regnamespace(%s) is not null", [identifier(schema)]).fetchone()
+    if present == (False,):
+        driver.execute(f"create schema {identifier(schema)}".encode())
+    driver.execute(_layout_sql(schema).encode())
+
+
+def _layout_sql(schema: str) -> str:
+    keys = LockKeys.of(schema)
+    unsigned = keys.fence & (2**64 - 1)
+    values = {
+        "schema": identifier(schema),
+        "version": LAYOUT_VERSION,
+        "ended": ENDED,
+        "temporary_left": TEMPORARY_LEFT,
+        "lock_left": LOCK_LEFT,
+        "enrolled_already": ENROLLED_ALREADY,
+        "fence_high": unsigned >> 32,
+        "fence_low": unsigned & 0xFFFFFFFF,
+        "barrier": literal(keys.barrier),
+    }
+    return (_TABLES + _FUNCTIONS).format(**values)

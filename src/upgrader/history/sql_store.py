@@ -1,0 +1,276 @@
+"""The history in PostgreSQL."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+import psycopg
+
+from upgrader.database.connect import identifier, literal
+from upgrader.history.layout import read_layout_version
+from upgrader.history.store import AttemptFilter, HistorySnapshot
+from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope
+from upgrader.version import ReleaseVersion
+
+_COLUMNS = (
+    "id, name, kind, version, workspace_id, status, attempt, is_initial, executed_by_version, checksum,"
+    " error_message, started_at, finished_at"
+)
+_BATCH = 1000
+_Class = tuple[str | None, int, int, str | None]
+
+
+class SqlHistoryStore:
+    """The history in its schema. Every method is one or a few statements in autocommit."""
+
+    def __init__(self, driver: Callable[[], psycopg.Connection], schema: str) -> None:
+        """Read nothing yet.
+
+        Args:
+            driver: gives an open connection in autocommit.
+            schema: the history schema.
+        """
+        self._get_driver = driver
+        self._schema = schema
+        self._history = identifier(schema, "history")
+        self._scope = identifier(schema, "scope")
+
+    @property
+    def _driver(self) -> psycopg.Connection:
+        return self._get_driver()
+
+    def snapshot(self) -> HistorySnapshot:
+        """Read how far every scope is: one row per scope, then the steps of one scope for each distinct state."""
+        if read_layout_version(self._driver, self._schema) is None:
+            return HistorySnapshot(exists=False)
+        with self._driver.transaction():
+            self._driver.execute("set transaction isolation level repeatable read, read only")
+            classes, members = self._classes()
+            steps = self._steps(representative for representative in classes.values())
+        progress = {key: _progress(key, steps[representative]) for key, representative in classes.items()}
+        workspaces = {
+            workspace_id: progress[key] for workspace_id, key in members.items() if workspace_id is not None
+        }
+        instance = progress[members[None]] if None in members else Progress()
+        return HistorySnapshot(exists=True, instance=instance, workspaces=workspaces)
+
+    def _classes(self) -> tuple[dict[_Class, str | None], dict[str | None, _Class]]:
+        classes: dict[_Class, str | None] = {}
+        interned: dict[_Class, _Class] = {}
+        members: dict[str | None, _Class] = {}
+        with self._driver.cursor(name="upgrader_scopes") as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(
+                f"select workspace_id, enrolled, completed_digest, open_digest, through from {self._scope}".encode()
+            )
+            for workspace_id, *rest in cursor:
+                key = tuple(rest)
+                key = interned.setdefault(key, key)
+                members[workspace_id] = key
+                classes.setdefault(key, workspace_id)
+        return classes, members
+
+    def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[tuple[str, AttemptStatus]]]:
+        found: dict[str | None, list[tuple[str, AttemptStatus]]] = defaultdict(list)
+        pending = iter(scopes)
+        while batch := list(islice(pending, _BATCH)):
+            rows = self._driver.execute(
+                f"select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status"
+                f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
+                " order by coalesce(workspace_id, ''), name, attempt desc".encode(),
+                [[scope or "" for scope in batch]],
+            )
+            for workspace_id, name, status in rows:
+                found[workspace_id].append((name, AttemptStatus(status)))
+        return found
+
+    def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
+        """Give attempts, newest first, through a server-side cursor."""
+        if read_layout_version(self._driver, self._schema) is None:
+            return
+        conditions, values = _conditions(wanted)
+        where = f" where {' and '.join(conditions)}" if conditions else ""
+        limit = f" limit {wanted.limit}" if wanted.limit is not None else ""
+        with self._driver.transaction(), self._driver.cursor(name="upgrader_attempts") as cursor:
+            cursor.itersize = _BATCH
+            cursor.execute(
+                f"select {_COLUMNS} from {self._history}{where} order by id desc{limit}".encode(), values
+            )
+            for row in cursor:
+                yield _attempt(row)
+
+    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+        """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
+        if read_layout_version(self._driver, self._schema) is None:
+            return
+        pending = iter(scopes)
+        while batch := list(islice(pending, _BATCH)):
+            rows = self._driver.execute(
+                f"select {_COLUMNS} from (select distinct on (coalesce(workspace_id, ''), name) *"
+                f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
+                " order by coalesce(workspace_id, ''), name, attempt desc) h where status <> 'completed'".encode(),
+                [[scope.workspace_id or "" for scope in batch]],
+            ).fetchall()
+            yield from map(_attempt, rows)
+
+    def last_attempt(self, name: str, scope: Scope) -> int:
+        """Give the number of the latest attempt; 0 where there is none."""
+        row = self._driver.execute(
+            f"select max(attempt) from {self._history}"
+            " where coalesce(workspace_id, '') = %s and name = %s".encode(),
+            [scope.workspace_id or "", name],
+        ).fetchone()
+        return int(row[0]) if row and row[0] is not None else 0
+
+    def start(self, attempt: Attempt) -> None:
+        """Commit a `running` row."""
+        self._insert(attempt, finished=False)
+
+    def finish(self, attempt: Attempt, *, is_running: bool) -> None:
+        """Commit the outcome of an attempt."""
+        if not is_running:
+            self._insert(attempt, finished=True)
+            return
+        self._driver.execute(
+            f"update {self._history} set status = %s, error_message = %s, finished_at = clock_timestamp()"
+            " where coalesce(workspace_id, '') = %s and name = %s and attempt = %s and status = 'running'".encode(),
+            [
+                attempt.status.value,
+                attempt.error_message,
+                attempt.scope.workspace_id or "",
+                attempt.name,
+                attempt.attempt,
+            ],
+        )
+
+    def completion(self, attempt: Attempt, token: str, *, is_running: bool, temporary_allowed: bool) -> str:
+        """Give the SQL that checks a step's transaction and records it as completed, for the same transaction."""
+        arguments = ", ".join(
+            literal(value)
+            for value in (
+                token,
+                attempt.name,
+                attempt.kind,
+                attempt.version,
+                attempt.scope.workspace_id,
+                attempt.attempt,
+                attempt.executed_by_version,
+                attempt.checksum,
+                is_running,
+                temporary_allowed,
+            )
+        )
+        return f"select {identifier(self._schema, 'complete_step')}({arguments})"
+
+    def check(self, token: str) -> str:
+        """Give the SQL that checks a transaction of a data migration, which has no row of its own."""
+        return f"select {identifier(self._schema, 'check_step')}({literal(token)}, true)"
+
+    def interrupt_running(self) -> int:
+        """Turn each `running` row into `interrupted`; give their number."""
+        return self._driver.execute(
+            f"update {self._history} set status = 'interrupted', finished_at = clock_timestamp(),"
+            " error_message = 'the run that executed this attempt ended before it did'"
+            " where status = 'running'".encode()
+        ).rowcount
+
+    def mark(self, enrolment: Enrolment, scopes: Iterable[Scope], *, label: str, executed_by: str) -> int:
+        """Write one mark for each scope, in one transaction."""
+        written = 0
+        pending = iter(scopes)
+        with self._driver.transaction():
+            while batch := list(islice(pending, _BATCH)):
+                written += self._driver.execute(
+                    f"insert into {self._history} (name, kind, version, workspace_id, status, attempt,"
+                    " is_initial, executed_by_version, checksum, finished_at)"
+                    " select %s, case when id = '' then 'fast-instance' else 'workspace' end, %s,"
+                    " nullif(id, ''), 'completed', 1, true, %s, '', clock_timestamp() from unnest(%s::text[]) id"
+                    " on conflict (coalesce(workspace_id, ''), name, attempt) do nothing".encode(),
+                    [
+                        f"{enrolment.text}_{label}",
+                        enrolment.text,
+                        executed_by,
+                        [scope.workspace_id or "" for scope in batch],
+                    ],
+                ).rowcount
+        return written
+
+    def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
+        """Record how far scopes are; one statement for each version."""
+        by_version: dict[str, list[str]] = defaultdict(list)
+        for scope, version in through.items():
+            by_version[version.text].append(scope.workspace_id or "")
+        for text, scopes in by_version.items():
+            self._driver.execute(
+                f"update {self._scope} set through = %s where coalesce(workspace_id, '') = any(%s)".encode(),
+                [text, scopes],
+            )
+
+    def _insert(self, attempt: Attempt, *, finished: bool) -> None:
+        self._driver.execute(
+            f"insert into {self._history} (name, kind, version, workspace_id, status, attempt, is_initial,"
+            " executed_by_version, checksum, error_message, started_at, finished_at) values"
+            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()),"
+            " case when %s then clock_timestamp() end)".encode(),
+            [
+                attempt.name,
+                attempt.kind,
+                attempt.version,
+                attempt.scope.workspace_id,
+                attempt.status.value,
+                attempt.attempt,
+                attempt.is_initial,
+                attempt.executed_by_version,
+                attempt.checksum,
+                attempt.error_message,
+                attempt.started_at,
+                finished,
+            ],
+        )
+
+
+def _progress(key: _Class, steps: list[tuple[str, AttemptStatus]]) -> Progress:
+    enrolled, _, _, through = key
+    return Progress(
+        enrolment=Enrolment.parse(enrolled) if enrolled is not None else None,
+        completed=frozenset(name for name, status in steps if status is AttemptStatus.COMPLETED),
+        open={name: status for name, status in steps if status is not AttemptStatus.COMPLETED},
+        through=ReleaseVersion.parse(through) if through is not None else None,
+    )
+
+
+def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
+    conditions: list[str] = []
+    values: list[Any] = []
+    if wanted.workspace_id is not None or wanted.instance_only:
+        conditions.append("coalesce(workspace_id, '') = %s")
+        values.append(wanted.workspace_id or "")
+    if wanted.status is not None:
+        conditions.append("status = %s")
+        values.append(wanted.status.value)
+    if wanted.step is not None:
+        # A class name or a timestamp is a part of the full name, between underscores.
+        conditions.append("(name = %s or split_part(name, '_', 2) = %s or substring(name from '[0-9]+$') = %s)")
+        values.extend([wanted.step] * 3)
+    return conditions, values
+
+
+def _attempt(row: tuple[Any, ...]) -> Attempt:
+    return Attempt(
+        id=row[0],
+        name=row[1],
+        kind=row[2],
+        version=row[3],
+        scope=Scope(row[4]),
+        status=AttemptStatus(row[5]),
+        attempt=row[6],
+        is_initial=row[7],
+        executed_by_version=row[8],
+        checksum=row[9],
+        error_message=row[10],
+        started_at=row[11],
+        finished_at=row[12],
+    )

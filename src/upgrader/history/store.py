@@ -1,0 +1,78 @@
+"""The history store: few methods, no policy. The SQL one is beside it; the in-memory one in `testing`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope
+from upgrader.version import ReleaseVersion
+
+
+@dataclass(frozen=True, eq=False)
+class HistorySnapshot:
+    """How far every scope is, read in a fixed number of queries.
+
+    Attributes:
+        exists: whether there is a history at all.
+        instance: the instance's progress.
+        workspaces: progress by workspace id; scopes in equal state share one object.
+    """
+
+    exists: bool
+    instance: Progress = field(default_factory=Progress)
+    workspaces: Mapping[str, Progress] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFilter:
+    """Which attempts are asked for; None means any.
+
+    Attributes:
+        step: a full name, a class name or a timestamp.
+        limit: at most so many, newest first.
+    """
+
+    step: str | None = None
+    workspace_id: str | None = None
+    instance_only: bool = False
+    status: AttemptStatus | None = None
+    limit: int | None = None
+
+
+class HistoryStore(Protocol):
+    """Where attempts are kept."""
+
+    def snapshot(self) -> HistorySnapshot:
+        """Read how far every scope is. Never writes; without a history it is empty."""
+
+    def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
+        """Give attempts, newest first."""
+
+    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+        """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
+
+    def last_attempt(self, name: str, scope: Scope) -> int:
+        """Give the number of the latest attempt at a step in a scope; 0 where it was never tried."""
+
+    def start(self, attempt: Attempt) -> None:
+        """Commit a `running` row."""
+
+    def finish(self, attempt: Attempt, *, is_running: bool) -> None:
+        """Commit the outcome of an attempt: a new row, or that of its `running` row."""
+
+    def interrupt_running(self) -> int:
+        """Turn each `running` row, left by a dead run, into `interrupted`; give their number."""
+
+    def mark(self, enrolment: Enrolment, scopes: Iterable[Scope], *, label: str, executed_by: str) -> int:
+        """Write one mark for each scope, in one transaction; give the number written.
+
+        A scope that has this very mark already is left alone.
+
+        Args:
+            label: `enrolment` or `baseline`.
+        """
+
+    def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
+        """Record, for scopes in which nothing of a version is left, that they are past it."""

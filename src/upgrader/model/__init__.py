@@ -1,0 +1,21 @@
+"""Frozen values that several floors speak of."""
+
+from upgrader.model.attempt import Attempt, AttemptStatus, Enrolment, StepState
+from upgrader.model.outcome import Outcome
+from upgrader.model.progress import Progress
+from upgrader.model.scope import INSTANCE, Scope
+from upgrader.model.step import Step
+from upgrader.model.workspace import Workspace
+
+__all__ = [
+    "INSTANCE",
+    "Attempt",
+    "AttemptStatus",
+    "Enrolment",
+    "Outcome",
+    "Progress",
+    "Scope",
+    "Step",
+    "StepState",
+    "Workspace",
+]

@@ -1,0 +1,81 @@
+"""Attempts: the rows of the history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from upgrader.model.scope import Scope
+from upgrader.version import ReleaseVersion
+
+
+class AttemptStatus(StrEnum):
+    """What became of an attempt."""
+
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+    REVERTED = "reverted"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One row of the history: one try at one step in one scope, or a mark.
+
+    Attributes:
+        id: order of attempts, given by the database; 0 before it is stored.
+        name: the step's full name; for a mark `{version}_enrolment` or `{version}_baseline`.
+        kind: `fast-instance`, `slow-instance` or `workspace`.
+        version: the step's version; `start` for an enrolment at the beginning.
+        attempt: 1, 2, …
+        is_initial: a mark, not an execution.
+    """
+
+    name: str
+    kind: str
+    version: str
+    scope: Scope
+    status: AttemptStatus
+    attempt: int
+    executed_by_version: str
+    checksum: str
+    is_initial: bool = False
+    error_message: str | None = None
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """The state of a step in a scope: the status and number of its latest attempt."""
+
+    status: AttemptStatus
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """The version at which a scope entered: every step at or below it counts as done.
+
+    `version` is None for the beginning: nothing counts as done.
+    """
+
+    version: ReleaseVersion | None = None
+
+    @property
+    def text(self) -> str:
+        """`start`, or the version."""
+        return "start" if self.version is None else self.version.text
+
+    def covers(self, version: ReleaseVersion) -> bool:
+        """Tell whether steps of `version` count as done."""
+        return self.version is not None and version <= self.version
+
+    @classmethod
+    def parse(cls, text: str) -> Enrolment:
+        """Read `start` or a release version."""
+        return cls() if text == "start" else cls(ReleaseVersion.parse(text))

@@ -1,0 +1,71 @@
+"""What an operator asks of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from upgrader.database.retry import RetryPolicy
+from upgrader.sequence.plan import PlanOptions, Selection
+from upgrader.version import ApplicationVersion, ReleaseVersion
+
+
+@dataclass(frozen=True)
+class UpgradeOptions:
+    """The flags of `upgrade` (and of `plan`, which takes the same ones)."""
+
+    to: ReleaseVersion | None = None
+    include_slow: bool = False
+    defer_slow: bool = False
+    include_missing: bool = False
+    allow_ahead: bool = False
+    selection: Selection = field(default_factory=Selection)
+    dry_run: bool = False
+    verbose: bool = False
+    fail_fast: bool = False
+    wait_lock_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What the settings say about runs, in the runner's terms.
+
+    Attributes:
+        lock_timeout_seconds: how long a transactional step's statement waits for a lock.
+        dry_run_lock_seconds: how long a dry run may block readers or writers of an existing table.
+        search_path_extra: schemas after the workspace's own.
+        is_embedded: whether the server is the embedded one, for hints.
+    """
+
+    app_version: ApplicationVersion
+    schema: str = "upgrader"
+    run_missing: bool = False
+    unenrolled_run_all: bool = False
+    oldest_supported: ReleaseVersion | None = None
+    search_path_extra: tuple[str, ...] = ("public",)
+    lock_timeout_seconds: float = 2.0
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    dry_run_lock_seconds: float = 2.0
+    is_embedded: bool = False
+
+
+def plan_options(
+    options: UpgradeOptions,
+    settings: RunSettings,
+    *,
+    attempted: frozenset[str] = frozenset(),
+    under_way: bool = False,
+) -> PlanOptions:
+    """Put flags and settings together for the planner."""
+    return PlanOptions(
+        app_version=settings.app_version,
+        to=options.to,
+        include_slow=options.include_slow,
+        defer_slow=options.defer_slow,
+        run_missing=settings.run_missing or options.include_missing,
+        allow_ahead=options.allow_ahead,
+        oldest_supported=settings.oldest_supported,
+        unenrolled_run_all=settings.unenrolled_run_all,
+        selection=options.selection,
+        attempted=attempted,
+        under_way=under_way,
+    )

@@ -1,0 +1,302 @@
+"""An upgrade from beginning to end: survey, plan, run the first version of the plan, and again.
+
+Nothing is carried over from one round to the next but what was tried in this run: each round reads the
+truth again. That is how new workspaces are taken along, and how a barrier is checked.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+
+import psycopg
+
+from upgrader.database.failures import translate_run_error
+from upgrader.errors import RunError
+from upgrader.events import (
+    EventSink,
+    FirstUpgrade,
+    Notice,
+    RunFinished,
+    RunStarted,
+    VersionStarted,
+    Waiting,
+)
+from upgrader.history.layout import bring_up_to_date
+from upgrader.history.run_lock import RunLock
+from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.model import INSTANCE, AttemptStatus, Enrolment, Outcome, Scope
+from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
+from upgrader.runner.result import RunReport
+from upgrader.runner.segment import SegmentExecutor
+from upgrader.runner.step_runner import StepRunner, StepTask
+from upgrader.runner.stop import HardStop, StopToken
+from upgrader.sequence.plan import Plan, PlannedVersion, StopReason
+from upgrader.sequence.planner import make_plan, reached
+from upgrader.sequence.sequence import StepSequence
+from upgrader.survey import Survey, take_survey
+from upgrader.version import ReleaseVersion
+from upgrader.workspaces import WorkspaceSource
+
+_BARRIER_POLL_SECONDS = 0.1
+
+
+@dataclass
+class RunParts:
+    """What a run works with. The parts are made by `api`, or by a test."""
+
+    lock: RunLock
+    store: SqlHistoryStore
+    steps: StepRunner
+    executor: SegmentExecutor
+    source: WorkspaceSource
+    sequence: StepSequence
+    settings: RunSettings
+    emit: EventSink
+    stop: StopToken
+
+
+class UpgradeRun:
+    """One run of `upgrade` that keeps what it does."""
+
+    def __init__(self, parts: RunParts, options: UpgradeOptions, report: RunReport) -> None:
+        """Take the parts; nothing is done yet."""
+        self._parts = parts
+        self._options = options
+        self._report = report
+        self._attempted: set[str] = set()
+        self._under_way = False
+
+    def execute(self) -> RunReport:
+        """Run until the plan is empty or something holds it. The run lock is held already.
+
+        A run that is cut off has its error in the report.
+
+        Raises:
+            LayoutError, WorkspaceSourceError, UnknownWorkspaceError: refused before anything ran.
+        """
+        started = time.perf_counter()
+        report, parts = self._report, self._parts
+        parts.emit(RunStarted(report.run_id, report.app_version, False, report.database))
+        try:
+            self._prepare()
+            self._walk()
+        except HardStop:
+            report.outcome = Outcome.INTERRUPTED
+        except RunError as error:
+            report.outcome, report.error = Outcome.FAILED, error
+        except psycopg.Error as error:
+            report.outcome, report.error = Outcome.FAILED, translate_run_error(error)
+        report.signal_name = parts.stop.signal_name
+        report.seconds = time.perf_counter() - started
+        parts.emit(RunFinished(report.run_id, report.outcome.value, {"completed": report.completed}))
+        return report
+
+    def _prepare(self) -> None:
+        parts = self._parts
+        bring_up_to_date(parts.lock.driver, parts.settings.schema)
+        parts.lock.announce(parts.settings.app_version.text)
+        parts.store.interrupt_running()
+
+    def _walk(self) -> None:
+        """Plan and run the first version of the plan, until nothing is left or something holds."""
+        survey, plan = self._look()
+        self._begin(survey, plan)
+        if plan.refusals:
+            self._report.outcome, self._report.refusals = Outcome.REFUSED, plan.refusals
+            return
+        if self._options.selection.is_filtered:
+            self._walk_filtered(survey, plan)
+            return
+        while not self._is_over(plan):
+            current = _first(plan)
+            if current is None:
+                break
+            survey, plan, current = self._pass_barrier(survey, plan, current)
+            if current is None:
+                continue
+            if not self._run_version(current, survey):
+                break
+            survey, plan = self._look()
+        self._finish(survey, plan)
+
+    def _walk_filtered(self, survey: Survey, plan: Plan) -> None:
+        """Run one segment with what comes before it; what an unfiltered run would do next is told."""
+        for version in plan.versions:
+            if version.is_empty or self._parts.stop.requested:
+                continue
+            if not self._run_version(version, survey):
+                break
+        after, _ = self._look()
+        self._finish(after, replace(plan, versions=()))
+
+    def _begin(self, survey: Survey, plan: Plan) -> None:
+        report, parts = self._report, self._parts
+        report.target = plan.target
+        report.warnings.extend(plan.warnings)
+        for warning in plan.warnings:
+            parts.emit(Notice(warning, "warning"))
+        report.is_first = survey.state.is_first
+        if survey.state.is_first and not plan.refusals:
+            self._enrol_everything(survey)
+
+    def _enrol_everything(self, survey: Survey) -> None:
+        state, parts = survey.state, self._parts
+        parts.emit(
+            FirstUpgrade(count_tables(parts.lock), len(state.members) + len(state.others))
+        )
+        rows = [*state.members, *state.others]
+        new = [Scope(row.workspace_id) for row in rows if row.progress.enrolment == Enrolment()]
+        parts.store.mark(
+            Enrolment(), [INSTANCE, *new], label="enrolment", executed_by=parts.settings.app_version.text
+        )
+
+    def _look(self) -> tuple[Survey, Plan]:
+        parts = self._parts
+        parts.lock.check()
+        survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
+        if not survey.state.is_first:
+            self._record_through(survey)
+        options = plan_options(
+            self._options, parts.settings, attempted=frozenset(self._attempted), under_way=self._under_way
+        )
+        return survey, make_plan(parts.sequence, survey.state, options)
+
+    def _record_through(self, survey: Survey) -> None:
+        parts = self._parts
+        application = parts.settings.app_version
+        found: dict[int, ReleaseVersion | None] = {}
+        changed: dict[Scope, ReleaseVersion] = {}
+        instance = survey.state.instance
+        version = reached(parts.sequence, instance, workspace=False, application=application)
+        if version is not None and version != instance.through:
+            changed[INSTANCE] = version
+        for member in survey.state.members:
+            progress = member.progress
+            if progress.enrolment is None:
+                continue
+            if id(progress) not in found:
+                now = reached(parts.sequence, progress, workspace=True, application=application)
+                found[id(progress)] = now if now != progress.through else None
+            version = found[id(progress)]
+            if version is not None:
+                changed[Scope(member.workspace_id)] = version
+        if changed:
+            parts.store.record_through(changed)
+
+    def _is_over(self, plan: Plan) -> bool:
+        return (
+            self._parts.stop.requested
+            or bool(plan.refusals)
+            or (self._options.fail_fast and bool(self._report.failures))
+        )
+
+    def _pass_barrier(
+        self, survey: Survey, plan: Plan, current: PlannedVersion
+    ) -> tuple[Survey, Plan, PlannedVersion | None]:
+        """Before instance steps begin: look once more while nobody is enrolling a workspace.
+
+        A workspace that is being made in a transaction that is not committed yet would otherwise be missed.
+        """
+        if not current.instance_steps:
+            return survey, plan, current
+        if not self._take_barrier():
+            return survey, plan, None
+        try:
+            survey, plan = self._look()
+        finally:
+            self._parts.lock.release_barrier()
+        now = _first(plan)
+        same = now is not None and now.version == current.version and not plan.refusals
+        return survey, plan, now if same else None
+
+    def _take_barrier(self) -> bool:
+        parts, started, told = self._parts, time.monotonic(), 0.0
+        while not parts.lock.try_barrier():
+            seconds = time.monotonic() - started
+            if seconds - told >= 1.0:
+                told = seconds
+                pids = ", ".join(f"pid {holder.pid}" for holder in parts.lock.barrier_holders())
+                parts.emit(
+                    Waiting("barrier-lock", f"waiting for {pids}, which is creating a workspace", seconds)
+                )
+            if parts.stop.wait(_BARRIER_POLL_SECONDS):
+                return False
+        return True
+
+    def _run_version(self, current: PlannedVersion, survey: Survey) -> bool:
+        """Run what is planned of one version; False if an instance step failed or the run is to stop."""
+        parts = self._parts
+        parts.emit(VersionStarted(current.version, len(current.instance_steps), len(current.tasks)))
+        self._under_way = True
+        for number, step in enumerate(current.instance_steps):
+            if parts.stop.requested:
+                self._report.left += current.step_count - number
+                return False
+            parts.lock.check()
+            result = parts.steps.run(StepTask(step=step, tried=survey.state.instance.was_tried(step)))
+            self._report.add(result)
+            if result.status is AttemptStatus.FAILED:
+                return False
+        if current.tasks and not parts.stop.requested:
+            self._run_segment(current, survey)
+        return not parts.stop.requested
+
+    def _run_segment(self, current: PlannedVersion, survey: Survey) -> None:
+        parts = self._parts
+        progress = {member.workspace_id: member.progress for member in survey.state.members}
+        new = [Scope(task.workspace_id) for task in current.tasks if progress[task.workspace_id].enrolment is None]
+        if new:
+            parts.store.mark(
+                Enrolment(), new, label="enrolment", executed_by=parts.settings.app_version.text
+            )
+        self._attempted |= parts.executor.run(
+            current.version, current.tasks, survey.workspaces, progress.__getitem__
+        )
+
+    def _finish(self, survey: Survey, plan: Plan) -> None:
+        report, parts = self._report, self._parts
+        report.deferred = plan.deferred
+        report.stop = plan.stop
+        report.unenrolled = [
+            member.workspace_id
+            for member in survey.state.members
+            if member.progress.enrolment is None and not parts.settings.unenrolled_run_all
+        ]
+        if parts.stop.requested and not report.left:
+            report.left = sum(version.step_count for version in plan.versions)
+        report.outcome = self._outcome(plan)
+
+    def _outcome(self, plan: Plan) -> Outcome:
+        """Where several apply: failed, interrupted, refused, stopped, done."""
+        report = self._report
+        if any(failure.status is AttemptStatus.FAILED for failure in report.failures):
+            return Outcome.FAILED
+        if self._parts.stop.requested:
+            return Outcome.INTERRUPTED
+        if plan.refusals:
+            report.refusals = plan.refusals
+            return Outcome.REFUSED
+        if report.unenrolled:
+            return Outcome.REFUSED
+        if plan.stop is None or plan.stop.reason is StopReason.FILTERED:
+            return Outcome.DONE
+        if plan.stop.reason is StopReason.SLOW_DEFERRED:
+            return Outcome.STOPPED_AT_BARRIER
+        return Outcome.REFUSED
+
+
+def _first(plan: Plan) -> PlannedVersion | None:
+    return next((version for version in plan.versions if not version.is_empty), None)
+
+
+def count_tables(lock: RunLock) -> int:
+    """Count the tables of the database that are not PostgreSQL's or the history's own, as far as visible."""
+    row = lock.driver.execute(
+        "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
+        " where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
+        " and not exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'history'"
+        " and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'scope'))"
+    ).fetchone()
+    return int(row[0]) if row else 0
+

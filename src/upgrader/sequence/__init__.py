@@ -1,0 +1,1 @@
+"""The sequence and the planner: values in, values out."""

@@ -1,0 +1,212 @@
+"""The settings as one frozen value: every key, its default and what it may be.
+
+A new key is one more field; a new group (`[tool.upgrader.worker]`) is one more model and one field of its
+type. Files, variables and error messages follow by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    PrivateAttr,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from upgrader.settings.database_url import check_database_url, passwords_in
+from upgrader.settings.table_name import TableName, check_identifier
+from upgrader.version import ApplicationVersion, ReleaseVersion
+
+
+class MissingPolicy(StrEnum):
+    """What becomes of steps that should have run earlier."""
+
+    REFUSE = "refuse"
+    RUN = "run"
+
+
+class UnenrolledPolicy(StrEnum):
+    """What becomes of active workspaces that nobody enrolled."""
+
+    REFUSE = "refuse"
+    APPLY_ALL = "apply-all"
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PydanticCustomError("string_type", "Input should be a valid string")
+    return value
+
+
+def _no_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("number_type", "Input should be a number")
+    return value
+
+
+def _release_version(value: object) -> ReleaseVersion:
+    return value if isinstance(value, ReleaseVersion) else ReleaseVersion.parse(_text(value))
+
+
+def _application_version(value: str) -> str:
+    ApplicationVersion.parse(value)
+    return value
+
+
+def _table_name(value: object) -> TableName:
+    return value if isinstance(value, TableName) else TableName.parse(_text(value))
+
+
+def _history_schema(value: str) -> str:
+    check_identifier(value)
+    if value.startswith("pg_") or value == "information_schema":
+        raise ValueError(f"{value!r} is reserved for PostgreSQL's own tables")
+    if value == "public":
+        raise ValueError("the history has a schema of its own, which may not be 'public'")
+    return value
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+def _provider(value: str) -> str:
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", value):
+        raise ValueError(f"{value!r} is not of the form package.module:function")
+    return value
+
+
+def _location(value: str | Path) -> str | Path:
+    if isinstance(value, str) and not value.strip():
+        raise ValueError("an entry is empty: name a directory or a package")
+    return value
+
+
+_Identifier = Annotated[str, AfterValidator(check_identifier)]
+_OptionalIdentifier = Annotated[_Identifier | None, BeforeValidator(_none_if_empty)]
+_Table = Annotated[TableName, PlainValidator(_table_name)]
+_Release = Annotated[ReleaseVersion, PlainValidator(_release_version)]
+_Location = Annotated[Path | str, AfterValidator(_location)]
+# PostgreSQL takes its timeouts in whole milliseconds, in 32 bits, and 0 turns them off.
+_TimeoutSeconds = Annotated[
+    float, BeforeValidator(_no_boolean), Field(ge=0.001, le=2_000_000, allow_inf_nan=False)
+]
+_PauseSeconds = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=86_400, allow_inf_nan=False)]
+_Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=1_000_000)]
+
+
+class SettingsGroup(BaseModel):
+    """What all groups of settings share: frozen, no unknown keys, no values in pydantic's own messages."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+
+
+class WorkspaceSettings(SettingsGroup):
+    """Where workspaces come from: a table, or a function.
+
+    `model_fields_set` tells what was given and what is a default.
+
+    Attributes:
+        table: the workspace table; bare names, not folded or quoted again.
+        id_column: the key; column names are taken exactly as written, without folding.
+        status_column: None where the table has none: every row is in scope.
+        statuses: the statuses that are in scope.
+        schema_column: None where workspaces have no schema of their own.
+        name_column: None where the table has none.
+        search_path_extra: what follows the workspace's own schema in `search_path`.
+        provider: `package.module:function` instead of a table.
+    """
+
+    table: _Table = TableName("core", "workspace")
+    id_column: _Identifier = "id"
+    status_column: _OptionalIdentifier = "activation_status"
+    statuses: Annotated[tuple[str, ...], Field(min_length=1)] = ("ACTIVE", "SUSPENDED")
+    schema_column: _OptionalIdentifier = "database_schema"
+    name_column: _OptionalIdentifier = "display_name"
+    search_path_extra: tuple[_Identifier, ...] = ("public",)
+    provider: Annotated[str, AfterValidator(_provider)] | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.provider is not None and "table" in self.model_fields_set:
+            raise PydanticCustomError(
+                "conflict",
+                "workspaces come from a table or from a provider, both are given: take one out",
+                {"keys": ("workspaces.table", "workspaces.provider")},
+            )
+        return self
+
+
+class Settings(SettingsGroup):
+    """Everything that an operator may set.
+
+    Attributes:
+        database_url: a libpq URI, a libpq keyword string, or `embedded:PATH` (absolute once loaded); None
+            where none was given. May hold a password: never print it without a `Redactor`.
+        commands: a `Path` for a directory (absolute once loaded), a `str` for an importable package.
+        app_version: the version of the application, as given; see `application_version`.
+        oldest_supported: scopes below it are refused.
+        history_schema: the key `schema`: where the history lives.
+        lock_timeout_seconds: how long one statement waits for a lock.
+        lock_tries: how often a step is tried in all when it cannot get its locks.
+        lock_retry_initial_seconds: the first pause between two tries; it grows up to
+        lock_retry_max_seconds: the longest pause.
+        dry_run_lock_seconds: how long a dry run may block readers or writers of a table.
+        connect_timeout_seconds: how long one attempt to connect may take; whole seconds, as in libpq.
+    """
+
+    database_url: Annotated[str, AfterValidator(check_database_url)] | None = Field(default=None, repr=False)
+    commands: Annotated[tuple[_Location, ...], Field(min_length=1)] = (Path("commands"),)
+    app_version: Annotated[str, AfterValidator(_application_version)] | None = None
+    oldest_supported: _Release | None = None
+    history_schema: Annotated[str, AfterValidator(_history_schema)] = Field(
+        default="upgrader", validation_alias="schema", serialization_alias="schema"
+    )
+    missing: MissingPolicy = MissingPolicy.REFUSE
+    unenrolled_workspaces: UnenrolledPolicy = UnenrolledPolicy.REFUSE
+    lock_timeout_seconds: _TimeoutSeconds = 2.0
+    lock_tries: _Count = 10
+    lock_retry_initial_seconds: _PauseSeconds = 0.5
+    lock_retry_max_seconds: _PauseSeconds = 30.0
+    dry_run_lock_seconds: _TimeoutSeconds = 2.0
+    connect_timeout_seconds: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=86_400)] = 10
+    workspaces: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
+
+    _more_secrets: tuple[str, ...] = PrivateAttr(default=())
+
+    @model_validator(mode="after")
+    def _pauses_in_order(self) -> Self:
+        if self.lock_retry_initial_seconds > self.lock_retry_max_seconds:
+            raise PydanticCustomError(
+                "conflict",
+                "lock_retry_initial_seconds, the first pause, is longer than lock_retry_max_seconds",
+                {"keys": ("lock_retry_initial_seconds", "lock_retry_max_seconds")},
+            )
+        return self
+
+    @property
+    def application_version(self) -> ApplicationVersion | None:
+        """`app_version` as a value to compare; None where none was given."""
+        return None if self.app_version is None else ApplicationVersion.parse(self.app_version)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What a `Redactor` has to know: the URL's passwords, and others that were met while loading."""
+        found = passwords_in(self.database_url) if self.database_url else ()
+        return tuple(dict.fromkeys((*found, *self._more_secrets)))
+
+    def with_secrets(self, *values: str) -> Self:
+        """Give a copy that knows of more secrets."""
+        copy = self.model_copy()
+        copy._more_secrets = (*self._more_secrets, *(value for value in values if value))
+        return copy

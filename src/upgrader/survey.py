@@ -1,0 +1,64 @@
+"""A survey: how far the database is at one moment, for planner, runner and status alike. It never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from upgrader.database.session import CommandSession
+from upgrader.history.store import HistorySnapshot, HistoryStore
+from upgrader.model import Enrolment, Progress, Workspace
+from upgrader.sequence.state import DatabaseState, Member, Source
+from upgrader.workspaces import WorkspaceListing, WorkspaceSource
+
+_NEVER_ENROLLED = Progress()
+_AT_THE_BEGINNING = Progress(enrolment=Enrolment())
+
+
+@dataclass(frozen=True, eq=False)
+class Survey:
+    """What was read.
+
+    Attributes:
+        state: what the planner is told.
+        workspaces: the workspaces in scope by id.
+    """
+
+    state: DatabaseState
+    listing: WorkspaceListing
+    workspaces: dict[str, Workspace]
+
+
+def take_survey(*, session: CommandSession, store: HistoryStore, source: WorkspaceSource) -> Survey:
+    """Read history and workspaces in a fixed number of queries.
+
+    Without an instance mark there was no upgrade yet: everything then counts as enrolled at the beginning,
+    except what the application has enrolled itself.
+
+    Raises:
+        WorkspaceSourceError: the workspaces cannot be listed.
+        LayoutError: the history is of a newer program.
+    """
+    snapshot = store.snapshot()
+    listing = source.listing(session)
+    is_first = snapshot.instance.enrolment is None
+    default = _AT_THE_BEGINNING if is_first else _NEVER_ENROLLED
+    state = DatabaseState(
+        instance=_instance(snapshot, is_first=is_first),
+        members=_members(listing.in_scope, snapshot, default),
+        others=_members(listing.out_of_scope, snapshot, default),
+        is_first=is_first,
+        source=Source.LISTED if listing.exists else Source.ABSENT,
+        source_description=source.description,
+        statuses=source.statuses,
+    )
+    return Survey(state, listing, {workspace.id: workspace for workspace in listing.in_scope})
+
+
+def _instance(snapshot: HistorySnapshot, *, is_first: bool) -> Progress:
+    return _AT_THE_BEGINNING if is_first else snapshot.instance
+
+
+def _members(found: Sequence[Workspace], snapshot: HistorySnapshot, default: Progress) -> list[Member]:
+    known = snapshot.workspaces
+    return [Member(workspace.id, known.get(workspace.id, default), workspace.status) for workspace in found]

@@ -1,0 +1,250 @@
+"""Where workspaces come from: a table, or a function of the application."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, cast
+
+import psycopg
+
+from upgrader.database.connect import identifier, literal
+from upgrader.database.session import CommandSession
+from upgrader.errors import SettingsError, WorkspaceSourceError
+from upgrader.model import Workspace
+
+
+@dataclass(frozen=True, eq=False)
+class WorkspaceListing:
+    """The workspaces at one moment.
+
+    Attributes:
+        exists: False where there is no table (and none was asked for by name): there are no workspaces then.
+        in_scope: those with a configured status, in the order in which they are run.
+        out_of_scope: the others, in the same order.
+    """
+
+    exists: bool
+    in_scope: Sequence[Workspace] = ()
+    out_of_scope: Sequence[Workspace] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was seen of a workspace right before its first step.
+
+    `workspace` is None where it is gone or out of scope.
+    """
+
+    workspace: Workspace | None
+    schema_exists: bool
+
+
+class WorkspaceSource(Protocol):
+    """Lists workspaces, and looks at one again."""
+
+    @property
+    def description(self) -> str:
+        """Name it for people: `table core.workspace`."""
+
+    @property
+    def statuses(self) -> Sequence[str]:
+        """The statuses that are in scope."""
+
+    def listing(self, session: CommandSession) -> WorkspaceListing:
+        """List all workspaces.
+
+        Raises:
+            WorkspaceSourceError: a table or column that was asked for is not there, or the provider fails.
+        """
+
+    def probe(self, workspace: Workspace) -> str:
+        """Give a SELECT that looks at one workspace again; it travels with BEGIN."""
+
+    def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
+        """Read the row that the probe gave."""
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """Workspaces are the rows of a table.
+
+    Attributes:
+        table: schema and name, or the name alone.
+        is_explicit: whether the table was asked for; the default one may be missing.
+    """
+
+    table: tuple[str, ...] = ("core", "workspace")
+    id_column: str = "id"
+    status_column: str = "activation_status"
+    statuses: tuple[str, ...] = ("ACTIVE", "SUSPENDED")
+    schema_column: str = "database_schema"
+    name_column: str = "display_name"
+    is_explicit: bool = False
+
+    @property
+    def description(self) -> str:
+        """Name the table."""
+        return f"table {'.'.join(self.table)}"
+
+    def listing(self, session: CommandSession) -> WorkspaceListing:
+        """Read the table in ascending order of the id column's own type (text as bytes)."""
+        types = self._column_types(session.driver)
+        if types is None:
+            return WorkspaceListing(exists=False)
+        collation = ' collate "C"' if types[self.id_column] == "S" else ""
+        query = f"select {self._row} from {identifier(*self.table)} order by {self._quoted(self.id_column)}{collation}"
+        wanted, inside, outside = frozenset(self.statuses), list[Workspace](), list[Workspace]()
+        try:
+            with session.driver.transaction(), session.driver.cursor(name="upgrader_workspaces") as cursor:
+                cursor.itersize = 10_000
+                cursor.execute(query.encode())
+                for row in cursor:
+                    workspace = _workspace(row)
+                    is_inside = not self.status_column or workspace.status in wanted
+                    (inside if is_inside else outside).append(workspace)
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise WorkspaceSourceError(
+                f"the {self.description} cannot be read: {error.diag.message_primary}",
+                hint=f"let its owner run: GRANT SELECT ON {identifier(*self.table)} TO {session.driver.info.user};",
+            ) from error
+        return WorkspaceListing(True, inside, outside)
+
+    def probe(self, workspace: Workspace) -> str:
+        """Read the row again, and whether its schema is there."""
+        schema = self._quoted(self.schema_column) + "::text" if self.schema_column else "null::text"
+        return (
+            f"select {self._row}, to_regnamespace(quote_ident({schema})) is not null from {identifier(*self.table)}"
+            f" where {self._quoted(self.id_column)} = {literal(workspace.id)}"
+        )
+
+    def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
+        """Tell whether the workspace is still there and in scope."""
+        del workspace
+        if row is None:
+            return Probe(None, schema_exists=False)
+        found = _workspace(row)
+        if self.status_column and found.status not in self.statuses:
+            return Probe(None, schema_exists=False)
+        return Probe(found, schema_exists=found.schema is None or row[4] is True)
+
+    @property
+    def _row(self) -> str:
+        columns = (self.id_column, self.schema_column, self.name_column, self.status_column)
+        return ", ".join(f"{self._quoted(column)}::text" if column else "null::text" for column in columns)
+
+    @staticmethod
+    def _quoted(column: str) -> str:
+        return identifier(column)
+
+    def _column_types(self, driver: psycopg.Connection) -> dict[str, str] | None:
+        rows = driver.execute(
+            "select a.attname, t.typcategory::text from pg_attribute a join pg_type t on t.oid = a.atttypid"
+            " where a.attrelid = to_regclass(%s) and a.attnum > 0 and not a.attisdropped",
+            [identifier(*self.table)],
+        ).fetchall()
+        if not rows:
+            if self.is_explicit:
+                raise WorkspaceSourceError(
+                    f"there is no {self.description} (or this role may not see its schema)",
+                    hint='correct "table" in [tool.upgrader.workspaces] (UPGRADER_WORKSPACES__TABLE)',
+                )
+            return None
+        types = {str(name): str(category) for name, category in rows}
+        self._check_columns(types)
+        return types
+
+    def _check_columns(self, types: dict[str, str]) -> None:
+        settings = {
+            "id_column": self.id_column,
+            "status_column": self.status_column,
+            "schema_column": self.schema_column,
+            "name_column": self.name_column,
+        }
+        missing = {key: column for key, column in settings.items() if column and column not in types}
+        if missing:
+            told = ", ".join(f'{column!r} ("{key}")' for key, column in missing.items())
+            raise WorkspaceSourceError(
+                f"the {self.description} has no column {told}; it has: {', '.join(types)}",
+                hint='set the columns in [tool.upgrader.workspaces]; "" says that there is none',
+            )
+
+
+@dataclass(frozen=True)
+class ProviderSource:
+    """Workspaces are what a function of the application gives: `(connection) -> Iterable[Workspace]`.
+
+    They are run in the order in which it gives them.
+    """
+
+    provider: str
+    statuses: tuple[str, ...] = ()
+
+    @property
+    def description(self) -> str:
+        """Name the function."""
+        return f"provider {self.provider}"
+
+    def listing(self, session: CommandSession) -> WorkspaceListing:
+        """Ask the function, in a transaction that is rolled back."""
+        function = self._function()
+        transaction = session.begin(settings={})
+        try:
+            found = list(function(transaction.connection))
+        except Exception as error:
+            raise WorkspaceSourceError(
+                f"the {self.description} failed: {type(error).__name__}: {error}",
+                hint="mend the function; it is called with a SQLAlchemy connection",
+            ) from error
+        finally:
+            transaction.rollback()
+        return self._split(found)
+
+    def probe(self, workspace: Workspace) -> str:
+        """Look whether the schema is there."""
+        return f"select to_regnamespace(quote_ident({literal(workspace.schema)})) is not null"
+
+    def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
+        """Take the workspace as the provider gave it."""
+        return Probe(workspace, schema_exists=workspace.schema is None or row == (True,))
+
+    def _split(self, found: list[Workspace]) -> WorkspaceListing:
+        for workspace in found:
+            if not isinstance(workspace, Workspace):
+                raise WorkspaceSourceError(
+                    f"the {self.description} gave a {type(workspace).__name__}, not a Workspace",
+                    hint="give upgrader.Workspace(id=…, schema=…, display_name=…, status=…)",
+                )
+        twice = [key for key, count in Counter(workspace.id for workspace in found).items() if count > 1]
+        if twice:
+            raise WorkspaceSourceError(
+                f"the {self.description} gave these ids more than once: {', '.join(twice[:10])}",
+                hint="give each workspace once",
+            )
+        inside = [w for w in found if w.status is None or not self.statuses or w.status in self.statuses]
+        names = {workspace.id for workspace in inside}
+        return WorkspaceListing(True, inside, [w for w in found if w.id not in names])
+
+    def _function(self) -> Callable[[object], Iterable[Workspace]]:
+        module_name, _, attribute = self.provider.partition(":")
+        try:
+            function = getattr(importlib.import_module(module_name), attribute)
+        except Exception as error:
+            raise SettingsError(
+                f"the workspace provider {self.provider!r} cannot be imported: {type(error).__name__}: {error}",
+                hint='write "package.module:function", importable from where the program runs',
+            ) from error
+        return cast("Callable[[object], Iterable[Workspace]]", function)
+
+
+def _workspace(row: Sequence[object]) -> Workspace:
+    return Workspace(
+        id=str(row[0]),
+        schema=None if row[1] is None else str(row[1]),
+        display_name=None if row[2] is None else str(row[2]),
+        # A handful of statuses for up to 100,000 workspaces: one string each.
+        status=None if row[3] is None else sys.intern(str(row[3])),
+    )
