@@ -13,25 +13,35 @@ from uuid import uuid4
 from upgrader.database.connect import Connector
 from upgrader.database.retry import RetryPolicy
 from upgrader.database.session import CommandSession
+from upgrader.errors import OperatorError
 from upgrader.events import EventSink, ignore_events, quiet
+from upgrader.history.layout import bring_up_to_date
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.history.store import AttemptFilter
 from upgrader.model import Attempt
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.registry import Registry, load
+from upgrader.runner.dry_run import DryRun
+from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SequentialExecutor
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import RunParts, UpgradeRun
-from upgrader.sequence.plan import Plan
+from upgrader.runner.workspace_run import WorkspaceRun, find_workspace_step
+from upgrader.sequence.plan import Plan, Selection
 from upgrader.sequence.planner import make_plan
+from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
 from upgrader.settings.database_url import embedded_path
+from upgrader.status.build import StatusQuery, build_status
+from upgrader.status.report import StatusReport
+from upgrader.status.running import find_running
+from upgrader.status.waiting import StatusPoll, StatusWait, ignore_polls
 from upgrader.survey import Survey, take_survey
-from upgrader.version import ApplicationVersion
+from upgrader.version import ApplicationVersion, ReleaseVersion
 from upgrader.workspaces import ProviderSource, TableSource, WorkspaceSource
 
 EMBEDDED = "embedded:"
@@ -118,34 +128,89 @@ class Upgrader:
         """
         sequence = self.registry.sequence  # loading comes before the database is touched
         with self._run(options.wait_lock_seconds) as run:
-            report = RunReport(
-                run_id=run.run_id,
-                database=run.description,
-                app_version=self.app_version.text,
-                dry_run=options.dry_run,
-                started_at=datetime.now(UTC),
-            )
-            steps = self._step_runner(run, verbose=options.verbose)
-            executor = SequentialExecutor(
-                steps=steps,
-                report=report,
-                emit=self._emit,
-                stop=self.stop,
-                check_lock=run.lock.check,
-                fail_fast=options.fail_fast,
-            )
-            parts = RunParts(
-                run.lock,
-                run.store,
-                steps,
-                executor,
-                self._source,
-                sequence,
-                self._run_settings,
-                self._emit,
-                self.stop,
-            )
+            report = self._report(run, dry_run=options.dry_run)
+            parts = self._parts(run, sequence, report, verbose=options.verbose, fail_fast=options.fail_fast)
+            if options.dry_run:
+                return DryRun(parts, options, report).execute()
             return UpgradeRun(parts, options, report).execute()
+
+    def run_workspace_command(
+        self,
+        name: str,
+        *,
+        selection: Selection | None = None,
+        again: bool = False,
+        verbose: bool = False,
+        fail_fast: bool = False,
+        wait_lock_seconds: float = 0.0,
+    ) -> RunReport:
+        """Run one workspace command where it is pending and everything before it is done.
+
+        Args:
+            name: its CLI name.
+            again: run it where it is completed, too.
+
+        Raises:
+            OperatorError: there is no such command, or it is dormant.
+            LockHeldError: another run is at work.
+        """
+        sequence = self.registry.sequence
+        step = find_workspace_step(sequence, name, sequence.covered_by(self.app_version))
+        with self._run(wait_lock_seconds) as run:
+            self._bring_up_to_date(run)
+            report = self._report(run, dry_run=False)
+            parts = self._parts(run, sequence, report, verbose=verbose, fail_fast=fail_fast)
+            return WorkspaceRun(parts, step, selection or Selection(), report, again=again).execute()
+
+    def baseline(self, version: ReleaseVersion, *, wait_lock_seconds: float = 0.0) -> MarkReport:
+        """Mark the database as being at `version`: every step at or below it counts as done.
+
+        Raises:
+            OperatorError: `version` is above `app_version`, or something is marked higher already.
+            LockHeldError: another run is at work.
+        """
+        knows_version = self.settings.app_version is not None or not self.registry.is_empty
+        if knows_version and not self.app_version.covers(version):
+            raise OperatorError(
+                f"{version} is above app_version {self.app_version}",
+                hint="give a version that the application has, or set app_version",
+            )
+        with self._run(wait_lock_seconds) as run:
+            self._bring_up_to_date(run)
+            survey = take_survey(session=run.session, store=run.store, source=self._source)
+            return write_baseline(version, survey=survey, store=run.store, executed_by=self.app_version.text)
+
+    def enroll(
+        self, workspace_ids: Sequence[str], *, at: str = "current", wait_lock_seconds: float = 0.0
+    ) -> MarkReport:
+        """Enrol workspaces by hand.
+
+        Args:
+            workspace_ids: ids that are in the workspace table.
+            at: `start`, `current` (where the instance stands), or a version.
+
+        Raises:
+            UnknownWorkspaceError: an id is not there; nothing is enrolled then.
+            OperatorError: a workspace is enrolled at another version already.
+            LockHeldError: another run is at work.
+        """
+        sequence = self.registry.sequence.covered_by(self.app_version)
+        with self._run(wait_lock_seconds) as run:
+            self._bring_up_to_date(run)
+            survey = take_survey(session=run.session, store=run.store, source=self._source)
+            return enrol_by_hand(
+                workspace_ids,
+                at,
+                survey=survey,
+                sequence=sequence,
+                driver=run.control.driver,
+                schema=self.settings.history_schema,
+            )
+
+    def workspaces(self) -> Survey:
+        """List the workspaces, in and out of scope, with how far each is; writes nothing."""
+        with self._reading() as (session, store, _):
+            return take_survey(session=session, store=store, source=self._source)
 
     def plan(self, options: UpgradeOptions) -> PlanReport:
         """Say what `upgrade` with the same options would run; writes nothing, takes no lock."""
@@ -159,6 +224,71 @@ class Upgrader:
         """Give attempts, newest first."""
         with self._reading() as (_, store, _):
             yield from store.attempts(wanted)
+
+    def status(self, *, workspace_ids: Sequence[str] = (), failed_only: bool = False) -> StatusReport:
+        """Say how the instance and the workspaces are; writes nothing, takes no lock.
+
+        Args:
+            workspace_ids: only these; all in scope by default.
+            failed_only: leave only the failed ones among the rows.
+
+        Raises:
+            UnknownWorkspaceError: an id is not there, or out of scope.
+        """
+        with self._status_reading(StatusQuery(tuple(workspace_ids), failed_only)) as look:
+            return look()
+
+    def wait_until_good(
+        self,
+        seconds: float,
+        *,
+        include_slow: bool = False,
+        workspace_ids: Sequence[str] = (),
+        failed_only: bool = False,
+        on_poll: Callable[[StatusPoll], None] = ignore_polls,
+    ) -> StatusReport | None:
+        """Look once a second until `StatusReport.is_good`, the time is over, or `stop` is requested.
+
+        A server that is not there, or goes away, is waited for like everything else.
+
+        Args:
+            seconds: how long to wait; 0 looks once.
+            include_slow: whether slow steps must be done, too.
+            on_poll: told of each look.
+
+        Returns:
+            What was seen last; None where `stop` was requested before the database answered.
+
+        Raises:
+            DatabaseUnavailableError, RunError: the database did not answer when the time was over.
+            OperatorError: waiting does not help: an unknown workspace, a history of a newer program.
+        """
+        query = StatusQuery(tuple(workspace_ids), failed_only)
+        wait = StatusWait(lambda: self._status_reading(query), on_poll, self.stop.wait)
+        return wait.until_good(seconds, include_slow=include_slow)
+
+    @contextmanager
+    def _status_reading(self, query: StatusQuery) -> Iterator[Callable[[], StatusReport]]:
+        """Open a connection and give what looks at the database on it, as often as it is called."""
+        sequence = self.registry.sequence
+        settings = self._run_settings
+
+        def look() -> StatusReport:
+            # A run is looked for on both sides of the survey: what runs in it belongs to a living run, then.
+            running = find_running(session.driver, store, schema=settings.schema)
+            survey = take_survey(session=session, store=store, source=self._source)
+            return build_status(
+                survey,
+                sequence,
+                store=store,
+                options=plan_options(UpgradeOptions(), settings),
+                query=query,
+                database=description,
+                running=running or find_running(session.driver, store, schema=settings.schema),
+            )
+
+        with self._reading() as (session, store, description):
+            yield look
 
     @cached_property
     def _source(self) -> WorkspaceSource:
@@ -191,6 +321,43 @@ class Upgrader:
             ),
             dry_run_lock_seconds=settings.dry_run_lock_seconds,
             is_embedded=require_database_url(settings).startswith(EMBEDDED),
+        )
+
+    def _bring_up_to_date(self, run: _OpenRun) -> None:
+        bring_up_to_date(run.lock.driver, self.settings.history_schema)
+        run.lock.announce(self.app_version.text)
+
+    def _report(self, run: _OpenRun, *, dry_run: bool) -> RunReport:
+        return RunReport(
+            run_id=run.run_id,
+            database=run.description,
+            app_version=self.app_version.text,
+            dry_run=dry_run,
+            started_at=datetime.now(UTC),
+        )
+
+    def _parts(
+        self, run: _OpenRun, sequence: StepSequence, report: RunReport, *, verbose: bool, fail_fast: bool
+    ) -> RunParts:
+        steps = self._step_runner(run, verbose=verbose)
+        executor = SequentialExecutor(
+            steps=steps,
+            report=report,
+            emit=self._emit,
+            stop=self.stop,
+            check_lock=run.lock.check,
+            fail_fast=fail_fast,
+        )
+        return RunParts(
+            lock=run.lock,
+            store=run.store,
+            steps=steps,
+            executor=executor,
+            source=self._source,
+            sequence=sequence,
+            settings=self._run_settings,
+            emit=self._emit,
+            stop=self.stop,
         )
 
     def _step_runner(self, run: _OpenRun, *, verbose: bool) -> StepRunner:

@@ -35,7 +35,7 @@ _URL = re.compile(
     re.VERBOSE,
 )
 
-# Begins with a plain set and ignores case only after it: so `re` skips to candidates, six times as fast.
+# Begins with a plain set and ignores case only after it: so `re` skips to candidates, several times as fast.
 _NAME = r"""
     [PpSsTtAa]
     (?i: (?<=p) (?: ass(?:word|wd|phrase) | wd | rivate[_\ -]?key )
@@ -98,12 +98,7 @@ class Redactor:
 
     def redact(self, text: str) -> str:
         """Give `text` with `***` for every secret. Linear in the length of `text`; never raises."""
-        pieces: list[str] = []
-        end = 0
-        for start, stop in _merged(self.spans(text)):
-            pieces += (text[end:start], MASK)
-            end = stop
-        return "".join((*pieces, text[end:])) if pieces else text
+        return _masked(text, self.spans(text))
 
     def spans(self, text: str) -> list[Span]:
         """Give where the secrets are in `text`, in no order; they may overlap."""
@@ -148,12 +143,16 @@ def _redacted_start(text: str, redactor: Redactor, window: int) -> str:
     """Redact the first `window` characters; a secret that lies across the end goes as a whole."""
     seen = text[: window + redactor.longest_secret]
     within = [(start, min(stop, window)) for start, stop in redactor.spans(seen) if start < window]
+    return _masked(text[:window], within)
+
+
+def _masked(text: str, spans: Iterable[Span]) -> str:
     pieces: list[str] = []
     end = 0
-    for start, stop in _merged(within):
+    for start, stop in _merged(spans):
         pieces += (text[end:start], MASK)
         end = stop
-    return "".join((*pieces, text[end:window]))
+    return "".join((*pieces, text[end:]))
 
 
 def _encodable(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The embedded server with real processes: users come, go, are killed; directories are ours, foreign, half filled."""
+"""The embedded server with real processes: users come, go, are killed; directories of all sorts."""
 
 from __future__ import annotations
 
@@ -83,23 +83,30 @@ class User:
         return said
 
 
+def roomy_folder() -> str:
+    """Where the data directories lie: in memory if there is room, as each of the many takes 40 MB."""
+    memory = Path("/dev/shm")
+    has_room = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2**30
+    return str(memory) if has_room else "/tmp"
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """An empty folder that each OS user can pass through; servers left in it are killed."""
-    folder = Path(tempfile.mkdtemp(prefix="upg-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="upg-", dir=roomy_folder()))
     folder.chmod(0o711)
     yield folder
     for left in folder.rglob("postmaster.pid"):
         found = Postmaster.read(left.parent)
         if found is not None and found.is_alive() and found.answers():
-            os.kill(found.pid, signal.SIGKILL)
+            os.kill(found.pid, signal.SIGQUIT)
     eventually(lambda: shutil.rmtree(folder, ignore_errors=True) or not folder.exists())
 
 
 @pytest.fixture(scope="session")
 def template() -> Iterator[Path]:
     """A filled data directory, to be copied."""
-    folder = Path(tempfile.mkdtemp(prefix="upg-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="upg-", dir=roomy_folder()))
     folder.chmod(0o711)
     with embedded_server(folder / "data"):
         pass
@@ -147,7 +154,7 @@ def socket_folder(uri: str) -> Path:
 
 
 def picture(folder: Path) -> list[tuple[object, ...]]:
-    """All that a touch of `folder` would change: names, owners, modes, sizes, times."""
+    """All that a touch of `folder` would change: names, owners, modes, sizes, times of change."""
     shown = []
     for path in sorted((folder, *folder.rglob("*"))):
         found = path.lstat()
@@ -212,16 +219,17 @@ def use(data: Path) -> str:
 
 class TestStarting:
     def test_fills_a_missing_directory_and_stops_at_the_end(self, place):
-        """Missing parents are made; the server has the settings that upgrades need; nothing runs afterwards."""
+        """Missing parents are made; the server is set up for upgrades; nothing runs afterwards."""
         data = place / "some" / "where" / "data"
         with embedded_server(data) as uri:
             with psycopg.connect(uri) as connection:
                 row = connection.execute(
-                    "SELECT current_user, rolsuper, current_database(), pg_encoding_to_char(encoding), datlocale,"
-                    " lower('Ä'), current_setting('server_version_num')::int / 10000,"
+                    "SELECT current_user, rolsuper, current_database(), pg_encoding_to_char(encoding),"
+                    " datlocale, lower('Ä'), current_setting('server_version_num')::int / 10000,"
                     " current_setting('max_locks_per_transaction'), current_setting('listen_addresses'),"
                     " current_setting('cluster_name'), current_setting('data_checksums')"
-                    " FROM pg_database, pg_roles WHERE datname = current_database() AND rolname = current_user"
+                    " FROM pg_database, pg_roles"
+                    " WHERE datname = current_database() AND rolname = current_user"
                 ).fetchone()
             extensions = query(uri, "SELECT string_agg(name, ',') FROM pg_available_extensions")
         expected = ("postgres", True, "postgres", "UTF8", "C.UTF-8", "ä", 18, "1024", "", CLUSTER_NAME, "on")
@@ -330,7 +338,7 @@ class TestUsers:
         assert is_stopped(filled)
 
     def test_eight_at_once(self, place):
-        """On a directory that does not exist: one is filled, one started, all are served, the last stops it."""
+        """On a directory that does not exist: filled once, started once, stopped by the last."""
         data = place / "data"
         users = [User(data) for _ in range(8)]
         uris = [user.uri for user in users]
@@ -347,7 +355,8 @@ class TestUsers:
             "import sys; from pathlib import Path; import psycopg\n"
             "from upgrader.database.embedded import embedded_server\n"
             "for _ in range(6):\n"
-            "    with embedded_server(Path(sys.argv[1])) as uri, psycopg.connect(uri) as c: c.execute('SELECT 1')"
+            "    with embedded_server(Path(sys.argv[1])) as uri, psycopg.connect(uri) as connection:\n"
+            "        connection.execute('SELECT 1')"
         )
         users = [subprocess.Popen([sys.executable, "-c", program, str(filled)]) for _ in range(4)]
         assert [user.wait(PATIENCE_SECONDS) for user in users] == [0, 0, 0, 0]
@@ -559,7 +568,7 @@ class TestTrouble:
         assert is_stopped(filled)
 
     def test_after_a_reboot_its_number_is_another_programs(self, filled):
-        """Both files that name the dead server's process name a live one, of the same OS user, that is no server."""
+        """Both files that name the dead server's process name a live program of the same OS user."""
         user = User(filled)
         assert user.uri
         dead = server_pid(filled)
@@ -581,9 +590,11 @@ class TestTrouble:
         assert is_stopped(filled)
 
     def test_a_start_that_takes_longer_than_ten_seconds(self, filled):
-        """Recovery waits for its archive; the starter is killed meanwhile, two others wait for the same server."""
+        """Recovery waits for its archive; its starter is killed, two others wait for the same server."""
         with (filled / "postgresql.auto.conf").open("a") as settings:
-            settings.write("hot_standby = off\nrestore_command = 'sleep 11; false'\n")
+            settings.write(
+                "hot_standby = off\nrestore_command = 'mkdir slept 2>/dev/null && sleep 11; false'\n"
+            )
         (filled / "recovery.signal").touch()
         starter = User(filled)
         eventually((filled / "postmaster.pid").exists)
@@ -637,7 +648,7 @@ class TestTrouble:
         shutil.rmtree(filled)
         server.stop()
         assert "was not stopped" in said[0]
-        os.kill(pid, signal.SIGKILL)  # it would notice by itself, within a minute
+        os.kill(pid, signal.SIGQUIT)  # it would notice by itself, within a minute
 
 
 @needs_root

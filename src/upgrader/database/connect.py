@@ -85,7 +85,9 @@ class Connector:
     def _open(self, settings: dict[str, str]) -> psycopg.Connection:
         given = self.parameters
         # The URL's own options come last and win.
-        options = " ".join([*(f"-c {key}={value}" for key, value in settings.items()), given.get("options", "")])
+        options = " ".join(
+            [*(f"-c {key}={value}" for key, value in settings.items()), given.get("options", "")]
+        )
         parameters = {
             "connect_timeout": str(self.connect_timeout_seconds),
             **_KEEPALIVES,

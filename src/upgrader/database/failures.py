@@ -126,7 +126,7 @@ def _database_lines(error: BaseException, found: psycopg.Error) -> Iterator[str]
 def _author_lines(trace: TracebackType | None) -> Iterator[str]:
     for frame in traceback.extract_tb(trace):
         path = Path(frame.filename)
-        if "site-packages" in path.parts or path.is_relative_to(_PACKAGE) and "demo" not in path.parts:
+        if "site-packages" in path.parts or (path.is_relative_to(_PACKAGE) and "demo" not in path.parts):
             continue
         if frame.filename.startswith("<"):
             continue

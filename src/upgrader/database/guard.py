@@ -28,8 +28,8 @@ StatementObserver = Callable[[str, Any, float, int], None]
 """Told of each statement: text, parameters, seconds, row count."""
 
 
-def install_guard(engine: Engine) -> None:
-    """Make every connection of `engine` refuse to end a transaction while a step runs on it."""
+def install_guard(engine: Engine | Connection) -> None:
+    """Make every connection of `engine` (or this one) refuse to end a transaction while a step runs on it."""
     event.listen(engine, "commit", _refuse("commit()"))
     event.listen(engine, "rollback", _refuse("rollback() or close()"))
     event.listen(engine, "before_cursor_execute", _before_statement)
@@ -52,7 +52,9 @@ def leave_guard(connection: Connection) -> None:
     info.pop(_OBSERVER, None)
 
 
-def check_transaction(connection: Connection, transaction: RootTransaction, status: TransactionStatus) -> None:
+def check_transaction(
+    connection: Connection, transaction: RootTransaction, status: TransactionStatus
+) -> None:
     """Find out whether the command left its transaction as it was given.
 
     Raises:

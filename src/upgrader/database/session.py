@@ -158,7 +158,9 @@ class CommandSession:
         enter_guard(self.connection, observer)
         return StepTransaction(self.connection, token, row, root, self.driver)
 
-    def begin_autocommit(self, *, settings: Mapping[str, str], observer: StatementObserver | None) -> Connection:
+    def begin_autocommit(
+        self, *, settings: Mapping[str, str], observer: StatementObserver | None
+    ) -> Connection:
         """Reset the session and give the connection in autocommit, guarded, with `settings` for the session."""
         configure = ", ".join(f"set_config({literal(k)}, {literal(v)}, false)" for k, v in settings.items())
         self._last_row(f"{_RESET}; select {configure or '1'}")

@@ -49,8 +49,8 @@ class $class_name:
         # TODO: bring the data into shape. What is done in
         #   with ctx.transaction() as connection:
         # is committed at the end of that block. All this runs before up(), outside its
-        # transaction, and again after a failure or a stop: it must be repeatable, so look
-        # only at rows that are not done yet. Return between batches when
+        # transaction, and again after a failure or a stop: it must be repeatable. Look
+        # only at rows that are not done yet, and return between batches when
         # ctx.stop_requested is true.
         raise NotImplementedError("write run_data_migration()")
 '''
@@ -83,8 +83,8 @@ _TEMPLATES = {CommandKind.FAST: _FAST, CommandKind.SLOW: _SLOW, CommandKind.WORK
 
 _REPEATABLE = """
         # It runs in autocommit, each statement by itself, and again after a failure: it
-        # must be repeatable. create_index_concurrently and drop_index_concurrently, both
-        # of `upgrader`, are."""
+        # must be repeatable. create_index_concurrently and drop_index_concurrently of
+        # `upgrader` are."""
 
 
 def render(

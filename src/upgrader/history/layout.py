@@ -63,12 +63,46 @@ create table {schema}.scope (
     through text
 ) with (fillfactor = 70);
 comment on table {schema}.scope is
-    'Per scope: digests over its latest attempts, kept by triggers on history; scopes of equal digests are in equal state';
+    'Digests over the latest attempts of a scope, kept by triggers on history: equal digests, equal state';
 create unique index scope_key on {schema}.scope (coalesce(workspace_id, ''));
 """
 
 # Digests: scopes whose sets of steps are equal have equal digests, so that the state of ten thousand
 # workspaces is read as a handful of sets. md5 and not hashtext(): a dump moves to another major version.
+_CHECK_BODY = """\
+declare
+    held record;
+begin
+    if current_setting('upgrader.step', true) is distinct from p_token then
+        raise exception 'the command ended its transaction or reset the session' using errcode = '{ended}';
+    end if;
+    if pg_my_temp_schema() <> 0 and not p_temporary_allowed and exists (
+        select from pg_class where relnamespace = pg_my_temp_schema()
+    ) then
+        raise exception 'the command left the temporary table %', (
+            select string_agg(relname, ', ' order by relname) from pg_class
+            where relnamespace = pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
+        ) using errcode = '{temporary_left}';
+    end if;
+    -- Session or transaction lock? pg_locks does not tell; unlocking does: it is true only for a session lock.
+    for held in
+        select mode, objsubid, classid::bigint as high, objid::bigint as low from pg_lock_status()
+        where locktype = 'advisory' and pid = pg_backend_pid()
+          and not (objsubid = 1 and classid::bigint = {fence_high} and objid::bigint = {fence_low})
+    loop
+        if (case
+            when held.objsubid = 1 and held.mode = 'ShareLock' then
+                pg_advisory_unlock_shared((held.high << 32) | held.low)
+            when held.objsubid = 1 then pg_advisory_unlock((held.high << 32) | held.low)
+            when held.mode = 'ShareLock' then
+                pg_advisory_unlock_shared(held.high::bit(32)::integer, held.low::bit(32)::integer)
+            else pg_advisory_unlock(held.high::bit(32)::integer, held.low::bit(32)::integer)
+        end) then
+            raise exception 'the command left a session advisory lock' using errcode = '{lock_left}';
+        end if;
+    end loop;
+"""
+
 _FUNCTIONS = """
 create function {schema}.digest(p_text text) returns bigint
     language sql immutable strict parallel safe
@@ -142,38 +176,7 @@ create trigger forget_scopes after truncate on {schema}.history
 
 create function {schema}.check_step(p_token text, p_temporary_allowed boolean) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
-declare
-    held record;
-begin
-    if current_setting('upgrader.step', true) is distinct from p_token then
-        raise exception 'the command ended its transaction or reset the session' using errcode = '{ended}';
-    end if;
-    if pg_my_temp_schema() <> 0 and not p_temporary_allowed and exists (
-        select from pg_class where relnamespace = pg_my_temp_schema()
-    ) then
-        raise exception 'the command left the temporary table %', (
-            select string_agg(relname, ', ' order by relname) from pg_class
-            where relnamespace = pg_my_temp_schema() and relkind in ('r', 'p', 'v', 'S')
-        ) using errcode = '{temporary_left}';
-    end if;
-    -- Session or transaction lock? pg_locks does not tell; unlocking does: it is true only for a session lock.
-    for held in
-        select mode, objsubid, classid::bigint as high, objid::bigint as low from pg_lock_status()
-        where locktype = 'advisory' and pid = pg_backend_pid()
-          and not (objsubid = 1 and classid::bigint = {fence_high} and objid::bigint = {fence_low})
-    loop
-        if (case
-            when held.objsubid = 1 and held.mode = 'ShareLock' then
-                pg_advisory_unlock_shared((held.high << 32) | held.low)
-            when held.objsubid = 1 then pg_advisory_unlock((held.high << 32) | held.low)
-            when held.mode = 'ShareLock' then
-                pg_advisory_unlock_shared(held.high::bit(32)::integer, held.low::bit(32)::integer)
-            else pg_advisory_unlock(held.high::bit(32)::integer, held.low::bit(32)::integer)
-        end) then
-            raise exception 'the command left a session advisory lock' using errcode = '{lock_left}';
-        end if;
-    end loop;
-end $body$;
+{check_body}end $body$;
 
 create function {schema}.complete_step(
     p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
@@ -272,8 +275,11 @@ def _checked_version(driver: psycopg.Connection, schema: str) -> int:
     return version
 
 
-def bring_up_to_date(driver: psycopg.Connection, schema: str) -> None:
+def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool = False) -> None:
     """Make the history schema, or nothing where it is up to date. Takes a transaction of its own.
+
+    Args:
+        is_trial: undo it again: only whether it could be made is of interest.
 
     Raises:
         LayoutError: the role may not make it.
@@ -281,7 +287,7 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str) -> None:
     if read_layout_version(driver, schema) is not None:
         return
     try:
-        with driver.transaction():
+        with driver.transaction(force_rollback=is_trial):
             create_layout(driver, schema)
     except psycopg.errors.InsufficientPrivilege as error:
         user = driver.info.user
@@ -289,6 +295,16 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str) -> None:
             f"role {user} may not make the history schema {schema}: {error.diag.message_primary}",
             hint=f"let an administrator run: CREATE SCHEMA {identifier(schema)} AUTHORIZATION {identifier(user)};",
         ) from error
+
+
+def check_block(schema: str) -> str:
+    """Give the check of a step as a statement of its own, for a database without history functions.
+
+    `{token}` in it stands for the marker.
+    """
+    body = _CHECK_BODY.format(**_values(schema))
+    body = body.replace("p_token", "'{token}'").replace("p_temporary_allowed", "true")
+    return f"do $upgrader$ {body} end $upgrader$"
 
 
 def create_layout(driver: psycopg.Connection, schema: str) -> None:
@@ -301,9 +317,14 @@ def create_layout(driver: psycopg.Connection, schema: str) -> None:
 
 
 def _layout_sql(schema: str) -> str:
+    values = _values(schema)
+    return (_TABLES + _FUNCTIONS).format(**values, check_body=_CHECK_BODY.format(**values))
+
+
+def _values(schema: str) -> dict[str, object]:
     keys = LockKeys.of(schema)
     unsigned = keys.fence & (2**64 - 1)
-    values = {
+    return {
         "schema": identifier(schema),
         "version": LAYOUT_VERSION,
         "ended": ENDED,
@@ -314,4 +335,3 @@ def _layout_sql(schema: str) -> str:
         "fence_low": unsigned & 0xFFFFFFFF,
         "barrier": literal(keys.barrier),
     }
-    return (_TABLES + _FUNCTIONS).format(**values)

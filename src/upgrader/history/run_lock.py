@@ -84,7 +84,9 @@ class RunLock:
             LockHeldError: another run holds the lock, or one that was killed has not ended.
         """
         started = time.monotonic()
-        self._wait(self._keys.run, "run-lock", lambda: time.monotonic() - started >= wait_seconds, is_stopping)
+        self._wait(
+            self._keys.run, "run-lock", lambda: time.monotonic() - started >= wait_seconds, is_stopping
+        )
         # An orphan ends by itself: its COMMIT or CREATE INDEX CONCURRENTLY is waited for, however long.
         self._wait(self._keys.fence, "fence", lambda: False, is_stopping)
         self._unlock(self._keys.fence)

@@ -10,8 +10,9 @@ from typing import Any
 import psycopg
 
 from upgrader.database.connect import identifier, literal
+from upgrader.errors import RunSupersededError
 from upgrader.history.layout import read_layout_version
-from upgrader.history.store import AttemptFilter, HistorySnapshot
+from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
 from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope
 from upgrader.version import ReleaseVersion
 
@@ -20,6 +21,7 @@ _COLUMNS = (
     " error_message, started_at, finished_at"
 )
 _BATCH = 1000
+_SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
 _Class = tuple[str | None, int, int, str | None]
 
 
@@ -126,15 +128,23 @@ class SqlHistoryStore:
         return int(row[0]) if row and row[0] is not None else 0
 
     def start(self, attempt: Attempt) -> None:
-        """Commit a `running` row."""
+        """Commit a `running` row.
+
+        Raises:
+            RunSupersededError: the attempt is recorded already.
+        """
         self._insert(attempt, finished=False)
 
     def finish(self, attempt: Attempt, *, is_running: bool) -> None:
-        """Commit the outcome of an attempt."""
+        """Commit the outcome of an attempt.
+
+        Raises:
+            RunSupersededError: the attempt is recorded already, or its `running` row is not there any more.
+        """
         if not is_running:
             self._insert(attempt, finished=True)
             return
-        self._driver.execute(
+        updated = self._driver.execute(
             f"update {self._history} set status = %s, error_message = %s, finished_at = clock_timestamp()"
             " where coalesce(workspace_id, '') = %s and name = %s and attempt = %s and status = 'running'".encode(),
             [
@@ -144,7 +154,12 @@ class SqlHistoryStore:
                 attempt.name,
                 attempt.attempt,
             ],
-        )
+        ).rowcount
+        if not updated:
+            raise RunSupersededError(
+                f"the running attempt {attempt.attempt} of {attempt.name} is not there any more",
+                hint=_SUPERSEDED_HINT,
+            )
 
     def completion(self, attempt: Attempt, token: str, *, is_running: bool, temporary_allowed: bool) -> str:
         """Give the SQL that checks a step's transaction and records it as completed, for the same transaction."""
@@ -168,6 +183,19 @@ class SqlHistoryStore:
     def check(self, token: str) -> str:
         """Give the SQL that checks a transaction of a data migration, which has no row of its own."""
         return f"select {identifier(self._schema, 'check_step')}({literal(token)}, true)"
+
+    def announced_run(self) -> AnnouncedRun | None:
+        """Read who announced itself last as the holder of the run lock; None where that is not to be seen."""
+        if read_layout_version(self._driver, self._schema) is None:
+            return None
+        try:
+            row = self._driver.execute(
+                "select run_id, client, backend_pid, executed_by_version"
+                f" from {identifier(self._schema, 'run')}".encode()
+            ).fetchone()
+        except psycopg.errors.InsufficientPrivilege:  # a role that may read the history alone
+            return None
+        return AnnouncedRun(*row) if row else None
 
     def interrupt_running(self) -> int:
         """Turn each `running` row into `interrupted`; give their number."""
@@ -210,11 +238,12 @@ class SqlHistoryStore:
             )
 
     def _insert(self, attempt: Attempt, *, finished: bool) -> None:
-        self._driver.execute(
+        inserted = self._driver.execute(
             f"insert into {self._history} (name, kind, version, workspace_id, status, attempt, is_initial,"
             " executed_by_version, checksum, error_message, started_at, finished_at) values"
             " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()),"
-            " case when %s then clock_timestamp() end)".encode(),
+            " case when %s then clock_timestamp() end)"
+            " on conflict (coalesce(workspace_id, ''), name, attempt) do nothing".encode(),
             [
                 attempt.name,
                 attempt.kind,
@@ -229,7 +258,11 @@ class SqlHistoryStore:
                 attempt.started_at,
                 finished,
             ],
-        )
+        ).rowcount
+        if not inserted:
+            raise RunSupersededError(
+                f"attempt {attempt.attempt} of {attempt.name} is recorded already", hint=_SUPERSEDED_HINT
+            )
 
 
 def _progress(key: _Class, steps: list[tuple[str, AttemptStatus]]) -> Progress:
@@ -252,8 +285,10 @@ def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
         conditions.append("status = %s")
         values.append(wanted.status.value)
     if wanted.step is not None:
-        # A class name or a timestamp is a part of the full name, between underscores.
-        conditions.append("(name = %s or split_part(name, '_', 2) = %s or substring(name from '[0-9]+$') = %s)")
+        # Class and timestamp are parts of the full name; only a class name may hold more underscores.
+        conditions.append(
+            "(name = %s or substring(name from '^[^_]+_(.*)_[0-9]+$') = %s or substring(name from '_([0-9]+)$') = %s)"
+        )
         values.extend([wanted.step] * 3)
     return conditions, values
 

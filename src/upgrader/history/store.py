@@ -41,6 +41,16 @@ class AttemptFilter:
     limit: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AnnouncedRun:
+    """Who holds the run lock, or held it last, by its own word."""
+
+    run_id: str
+    client: str
+    backend_pid: int
+    executed_by_version: str
+
+
 class HistoryStore(Protocol):
     """Where attempts are kept."""
 
@@ -57,10 +67,18 @@ class HistoryStore(Protocol):
         """Give the number of the latest attempt at a step in a scope; 0 where it was never tried."""
 
     def start(self, attempt: Attempt) -> None:
-        """Commit a `running` row."""
+        """Commit a `running` row.
+
+        Raises:
+            RunSupersededError: the attempt is recorded already.
+        """
 
     def finish(self, attempt: Attempt, *, is_running: bool) -> None:
-        """Commit the outcome of an attempt: a new row, or that of its `running` row."""
+        """Commit the outcome of an attempt: a new row, or that of its `running` row.
+
+        Raises:
+            RunSupersededError: the attempt is recorded already, or its `running` row is not there any more.
+        """
 
     def interrupt_running(self) -> int:
         """Turn each `running` row, left by a dead run, into `interrupted`; give their number."""

@@ -82,7 +82,7 @@ def _line(file: SourceFile | None, declarations: tuple[Declaration, ...]) -> int
 
 
 def _is_same(name: str, path: Path) -> bool:
-    return os.path.realpath(name) == os.path.realpath(path)
+    return name == str(path) or os.path.realpath(name) == os.path.realpath(path)
 
 
 def _file_of(target: type[Any]) -> SourceFile | None:

@@ -11,6 +11,7 @@ import ast
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 PREFIX = "v1:"
 
@@ -26,12 +27,12 @@ class _Mark:
     text: str
 
 
+_CLOSING = _Mark(")")
+
+
 def checksum_of(node: ast.ClassDef) -> str:
     """Give the checksum of a class: `v1:` and 64 hexadecimal digits."""
-    digest = hashlib.sha256()
-    for piece in canonical_pieces(node):
-        digest.update(piece.encode("ascii"))
-    return PREFIX + digest.hexdigest()
+    return PREFIX + hashlib.sha256("".join(canonical_pieces(node)).encode("ascii")).hexdigest()
 
 
 def checksum_of_name(name: str) -> str:
@@ -45,26 +46,33 @@ def canonical_pieces(node: ast.AST) -> Iterator[str]:
     stack: list[object] = [node]
     while stack:
         item = stack.pop()
-        match item:
-            case _Mark(text):
-                yield text
-            case ast.AST():
-                stack.extend(reversed(_parts(item)))
-            case list():
-                stack.extend(reversed([_Mark("["), *item, _Mark("]")]))
-            case _:
-                yield _constant(item)
+        if isinstance(item, _Mark):
+            yield item.text
+        elif isinstance(item, ast.AST):
+            stack.extend(reversed(_parts(item)))
+        elif isinstance(item, list):
+            stack.extend(reversed([_Mark("["), *item, _Mark("]")]))
+        else:
+            yield _constant(item)
 
 
 def _parts(node: ast.AST) -> list[object]:
-    parts: list[object] = [_Mark(f"({type(node).__name__}")]
-    for field in sorted(node._fields):
+    opening, fields = _form(type(node).__name__, node._fields)
+    parts: list[object] = [opening]
+    for field, mark in fields:
         value = _value(node, field)
         # Absent and empty are the same, so that a field that a later Python adds changes nothing.
-        if field in _BLIND_FIELDS or value is None or value == []:
-            continue
-        parts += [_Mark(f" {field}="), value]
-    return [*parts, _Mark(")")]
+        if value is not None and value != []:
+            parts += (mark, value)
+    parts.append(_CLOSING)
+    return parts
+
+
+@cache
+def _form(node_type: str, fields: tuple[str, ...]) -> tuple[_Mark, tuple[tuple[str, _Mark], ...]]:
+    """Give what opens a node of this type, and its fields in order, each with what introduces it."""
+    seen = sorted(set(fields) - _BLIND_FIELDS)
+    return _Mark(f"({node_type}"), tuple((field, _Mark(f" {field}=")) for field in seen)
 
 
 def _value(node: ast.AST, field: str) -> object:

@@ -31,7 +31,11 @@ def packages_at(location: str | Path, *, base: Path) -> tuple[CommandPackage, ..
         raise _error("is not a directory", location, place_of(directory), _REMEDY)
     if isinstance(location, Path) or not _is_dotted_name(location):
         raise _error("is not there", location, place_of(directory), _REMEDY)
-    return tuple(_folders(_imported(location, directory), location))
+    package = _imported(location, directory)
+    if "." not in location and getattr(package, "__file__", None) is None:
+        # a folder of that name somewhere on the import path, and nobody's package
+        raise _error("is not there", location, place_of(directory), _REMEDY)
+    return tuple(_folders(package, location))
 
 
 def _is_dotted_name(text: str) -> bool:

@@ -23,7 +23,9 @@ class _EventHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Send one line."""
-        self._emit_event(AuthorLog(record.getMessage(), record.levelname.lower(), self._scope, self._step_name))
+        self._emit_event(
+            AuthorLog(record.getMessage(), record.levelname.lower(), self._scope, self._step_name)
+        )
 
 
 def author_log(emit: EventSink, scope: Scope, step_name: str) -> logging.Logger:

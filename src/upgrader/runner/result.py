@@ -67,10 +67,17 @@ class NotSimulated:
 
 @dataclass(frozen=True, slots=True)
 class TableLock:
-    """An existing table that a dry run locked exclusively, and for how long at most."""
+    """An existing table that a dry run locked so that readers or writers had to wait.
+
+    Attributes:
+        table: `schema.name`; a workspace's own as `<workspace>.name`.
+        seconds: for how long at most.
+        count: how many tables or transactions that was.
+    """
 
     table: str
     seconds: float
+    count: int = 1
 
 
 @dataclass

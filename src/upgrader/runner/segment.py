@@ -139,4 +139,3 @@ def _name(failure: StepResult) -> str:
 def _count(segment: SegmentResult, failure: StepResult) -> None:
     if failure.status is AttemptStatus.FAILED:
         segment.failed += 1
-

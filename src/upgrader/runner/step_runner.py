@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
@@ -132,13 +132,11 @@ class StepRunner:
             status, text = AttemptStatus.INTERRUPTED, "the run was asked to stop"
         except BaseException as error:
             # An author's command may raise anything, SystemExit too: it is a failed step, not the end of the run.
-            status, text = AttemptStatus.FAILED, self._failure_text(error)
+            status, text = AttemptStatus.FAILED, self.failure_text(error)
         if status is not AttemptStatus.COMPLETED:
             execution.record(status, text)
         seconds = time.perf_counter() - started
-        result = StepResult(
-            task.step, task.scope, attempt.attempt, status, seconds, execution.tries, text
-        )
+        result = StepResult(task.step, task.scope, attempt.attempt, status, seconds, execution.tries, text)
         self._emit(StepFinished(task.step, task.scope, attempt.attempt, status, seconds, text))
         return result
 
@@ -155,7 +153,12 @@ class StepRunner:
             checksum=task.step.checksum,
         )
 
-    def _failure_text(self, error: BaseException) -> str:
+    def create(self, step_name: str) -> object:
+        """Make a fresh command."""
+        return self._commands.create(step_name)
+
+    def failure_text(self, error: BaseException) -> str:
+        """Tell a failure as the history keeps it: redacted and cut."""
         text = describe_failure(error)
         if isinstance(error, StepError) and error.hint:
             text += f"\nhint: {error.hint}"
@@ -166,15 +169,13 @@ class StepRunner:
             )
         return self._redact(text)
 
-    def observer(self, task: StepTask) -> StatementObserver | None:
+    def observer_of(self, step: Step, scope: Scope) -> StatementObserver | None:
         """Give what is told of each statement of a verbose run."""
         if not self._verbose:
             return None
 
         def observe(statement: str, parameters: Any, seconds: float, row_count: int) -> None:
-            self._emit(
-                StatementExecuted(task.scope, task.step.name, statement, parameters, seconds, row_count)
-            )
+            self._emit(StatementExecuted(scope, step.name, statement, parameters, seconds, row_count))
 
         return observe
 
@@ -230,10 +231,9 @@ class _Execution:
 
     def record_interruption(self) -> None:
         """Write down that a second signal ended the attempt, if that is still possible."""
-        try:
+        # The program is leaving; if this fails, a later run turns a running row into interrupted.
+        with suppress(Exception):
             self.record(AttemptStatus.INTERRUPTED, "ended by a second signal")
-        except Exception:  # the program is leaving; a later run turns a running row into interrupted
-            pass
 
     def _in_transaction(self) -> None:
         policy = self._settings.retry
@@ -269,7 +269,7 @@ class _Execution:
             )
         except BaseException as error:
             self._give_up(transaction, error)
-            raise _guarded(error) from error
+            raise guarded(error) from error
 
     def _begin(self, lock_timeout: str) -> StepTransaction:
         """Begin a transaction; the first one of a workspace looks at it again."""
@@ -280,7 +280,7 @@ class _Execution:
                 transaction = self._session.begin(
                     settings={**self._search_path(), "lock_timeout": lock_timeout},
                     probe=probe,
-                    observer=self._runner.observer(self._task),
+                    observer=self._runner.observer_of(self._task.step, self._task.scope),
                 )
             except psycopg.OperationalError as error:
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
@@ -334,7 +334,7 @@ class _Execution:
         session = self._session
         connection = session.begin_autocommit(
             settings={**self._search_path(), "lock_timeout": _NO_LOCK_TIMEOUT},
-            observer=self._runner.observer(self._task),
+            observer=self._runner.observer_of(self._task.step, self._task.scope),
         )
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
         driver = session.driver
@@ -377,7 +377,7 @@ class _Execution:
             transaction.commit(self._store.check(transaction.token))
         except BaseException as error:
             self._give_up(transaction, error)
-            raise _guarded(error) from error
+            raise guarded(error) from error
 
     def _list_workspaces(self) -> Iterator[Workspace]:
         if self._session.connection.in_transaction():
@@ -432,7 +432,7 @@ def _noting(connection: Connection, capture: _TemporaryTables) -> Iterator[None]
             connection.info.pop(NOTE, None)
 
 
-def _guarded(error: BaseException) -> BaseException:
+def guarded(error: BaseException) -> BaseException:
     """Turn what the server's own check found into the error that an author reads."""
     found = database_error(error) if isinstance(error, psycopg.Error) else None
     if found is None or found.sqlstate not in _GUARD_HINTS:
@@ -451,6 +451,8 @@ def _check_left_behind(session: CommandSession) -> None:
     if row[0]:
         raise GuardError(f"the command left the temporary table {row[0]}", hint=_GUARD_HINTS[TEMPORARY_LEFT])
     if cast("int", row[1]) > 1:  # the fence is one
-        raise GuardError("the command left a session advisory lock", hint="release it before the command ends")
+        raise GuardError(
+            "the command left a session advisory lock", hint="release it before the command ends"
+        )
     if row[2]:
         raise GuardError(f"the command left a LISTEN on {row[2]}", hint="UNLISTEN before the command ends")

@@ -6,7 +6,7 @@ import threading
 from dataclasses import dataclass, field
 
 
-class HardStop(BaseException):  # noqa: N818 - not an error: a second signal, which no `except Exception` may catch
+class HardStop(BaseException):
     """Raised at a second signal: the statement at hand was cancelled, the step rolls back."""
 
 

@@ -142,9 +142,7 @@ class UpgradeRun:
 
     def _enrol_everything(self, survey: Survey) -> None:
         state, parts = survey.state, self._parts
-        parts.emit(
-            FirstUpgrade(count_tables(parts.lock), len(state.members) + len(state.others))
-        )
+        parts.emit(FirstUpgrade(count_tables(parts.lock), len(state.members) + len(state.others)))
         rows = [*state.members, *state.others]
         new = [Scope(row.workspace_id) for row in rows if row.progress.enrolment == Enrolment()]
         parts.store.mark(
@@ -245,11 +243,13 @@ class UpgradeRun:
     def _run_segment(self, current: PlannedVersion, survey: Survey) -> None:
         parts = self._parts
         progress = {member.workspace_id: member.progress for member in survey.state.members}
-        new = [Scope(task.workspace_id) for task in current.tasks if progress[task.workspace_id].enrolment is None]
+        new = [
+            Scope(task.workspace_id)
+            for task in current.tasks
+            if progress[task.workspace_id].enrolment is None
+        ]
         if new:
-            parts.store.mark(
-                Enrolment(), new, label="enrolment", executed_by=parts.settings.app_version.text
-            )
+            parts.store.mark(Enrolment(), new, label="enrolment", executed_by=parts.settings.app_version.text)
         self._attempted |= parts.executor.run(
             current.version, current.tasks, survey.workspaces, progress.__getitem__
         )
@@ -299,4 +299,3 @@ def count_tables(lock: RunLock) -> int:
         " and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'scope'))"
     ).fetchone()
     return int(row[0]) if row else 0
-

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from upgrader.sequence.barrier import Walk, walk
 from upgrader.sequence.filtered import walk_filtered
+from upgrader.sequence.missing import find_missing
 from upgrader.sequence.pending import inferred_version, pending_steps, reached
 from upgrader.sequence.plan import Plan, PlanOptions, Refusal
 from upgrader.sequence.refusals import find_refusals, names_ahead
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from upgrader.sequence.sequence import StepSequence
     from upgrader.sequence.state import DatabaseState
 
-__all__ = ["inferred_version", "make_plan", "pending_steps", "reached"]
+__all__ = ["find_missing", "inferred_version", "make_plan", "pending_steps", "reached"]
 
 
 def make_plan(sequence: StepSequence, state: DatabaseState, options: PlanOptions) -> Plan:

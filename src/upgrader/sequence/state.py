@@ -34,7 +34,8 @@ class DatabaseState:
 
     Attributes:
         instance: the instance's progress.
-        members: the workspaces in scope, in the order in which they are run.
+        members: the workspaces in scope, in the order in which they are run. Reading a member twice must
+            give the same progress object: the planner keeps its book by identity.
         others: the workspaces out of scope (by status), in the same order.
         is_first: there is no history yet. The readers of the state then give the instance and every
             workspace an enrolment at the beginning, so the planner need not treat this apart.

@@ -137,10 +137,11 @@ def _work_of(
 
 
 def _some(segment: StepsByKey, *, waiting: bool) -> StepsByKey:
-    chosen = (
-        (key, tuple(step for step in steps if step.after_slow is waiting)) for key, steps in segment.items()
-    )
-    return {key: steps for key, steps in chosen if steps}
+    distinct = {id(steps): steps for steps in segment.values()}
+    chosen = {
+        key: tuple(step for step in steps if step.after_slow is waiting) for key, steps in distinct.items()
+    }
+    return {key: chosen[id(steps)] for key, steps in segment.items() if chosen[id(steps)]}
 
 
 def _pending_segments(

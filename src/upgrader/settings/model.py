@@ -141,7 +141,7 @@ class WorkspaceSettings(SettingsGroup):
         if self.provider is not None and "table" in self.model_fields_set:
             raise PydanticCustomError(
                 "conflict",
-                "workspaces come from a table or from a provider, both are given: take one out",
+                "workspaces come from one of the two, and both are given: take one out",
                 {"keys": ("workspaces.table", "workspaces.provider")},
             )
         return self
@@ -189,7 +189,7 @@ class Settings(SettingsGroup):
         if self.lock_retry_initial_seconds > self.lock_retry_max_seconds:
             raise PydanticCustomError(
                 "conflict",
-                "lock_retry_initial_seconds, the first pause, is longer than lock_retry_max_seconds",
+                "the first pause is longer than the longest",
                 {"keys": ("lock_retry_initial_seconds", "lock_retry_max_seconds")},
             )
         return self

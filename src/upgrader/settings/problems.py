@@ -17,6 +17,7 @@ _LONGEST_SHOWN = 80
 _UNSHOWN = ("database_url",)
 _EXPECTED: Mapping[str, Callable[[Mapping[str, object]], str]] = {
     "string_type": lambda _: "a text in quotes",
+    "path_type": lambda _: "a text in quotes",
     "int_type": lambda _: "a whole number",
     "int_parsing": lambda _: "a whole number",
     "int_parsing_size": lambda _: "a smaller number",
@@ -41,9 +42,12 @@ def describe(error: ValidationError, given: Mapping[str, Given], redactor: Redac
         if keys[0] in told:
             continue  # a union reports each of its members
         told.add(keys[0])
-        origins = dict.fromkeys(given[key].origin for key in keys if key in given)
-        subject = " ".join([f"`{keys[0]}`", *origins]) if len(keys) == 1 else " and ".join(origins)
+        subject = " and ".join(f"`{key}`{_origin(key, given)}" for key in keys)
         yield redactor.redact(f"{subject}{_complaint(keys[0], details)}")
+
+
+def _origin(key: str, given: Mapping[str, Given]) -> str:
+    return f" {given[key].origin}" if key in given else ""
 
 
 def _keys(details: ErrorDetails) -> tuple[str, ...]:

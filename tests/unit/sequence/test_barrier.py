@@ -133,6 +133,9 @@ def test_a_workspace_that_is_not_enrolled_does_not_hold_a_barrier_that_is_passed
     assert drawn(made) == "1.1.0 x:w3"
     assert made.stop
     assert made.stop.before == version("1.2.0")
+    last = plan(sequence, state, under_way=True, to="1.1.0")
+    assert drawn(last) == "1.1.0 x:w3"
+    assert last.stop is None
 
 
 def test_apply_all_takes_a_workspace_that_is_not_enrolled_along() -> None:

@@ -109,6 +109,14 @@ def test_the_same_in_a_run_under_way_is_a_stop() -> None:
     assert made.stop.workspace_ids == ("a",)
 
 
+def test_a_run_under_way_takes_who_is_new_in_the_segment_along() -> None:
+    """The segment is listed again after its last workspace: `c` came meanwhile."""
+    through = done(SEQUENCE, "w2 w3")
+    state = database(done(SEQUENCE, "f1"), a=through, b=through, c=NEW)
+    made = plan(SEQUENCE, state, start_from="b", under_way=True)
+    assert drawn(made) == "1.0.0 c:w2,w3"
+
+
 def test_a_deferred_slow_step_before_the_segment_stops_it() -> None:
     """What comes before the barrier runs."""
     #   1.0.0 f1 s2  ║  1.1.0 w3
@@ -120,6 +128,15 @@ def test_a_deferred_slow_step_before_the_segment_stops_it() -> None:
     assert made.stop.reason is StopReason.SLOW_DEFERRED
     assert made.stop.before == version("1.1.0")
     assert drawn(plan(sequence, state, only=["a"], include_slow=True)) == "1.0.0 f1 s2 | 1.1.0 a:w3"
+
+
+def test_a_version_with_slow_steps_only_stops_it_too() -> None:
+    """Nothing of it runs, and it holds the barrier all the same."""
+    sequence = seq("1.0.0 s1 | 1.1.0 f2 w3")
+    made = plan(sequence, database(done(sequence), a=done(sequence)), only=["a"])
+    assert drawn(made) == "1.0.0 -s1"
+    assert made.stop
+    assert made.stop.reason is StopReason.SLOW_DEFERRED
 
 
 def test_a_deferred_slow_step_of_the_segment_is_named_by_what_comes_next() -> None:

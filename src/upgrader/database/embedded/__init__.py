@@ -46,8 +46,8 @@ def embedded_server(
 
     A missing or empty directory is filled first (about 0.7 s; an existing one starts in 0.1 s). Any
     exception ends the use, also one that a signal handler raises. A process that a signal ends outright
-    (SIGKILL, SIGTERM without a handler) leaves the server to the next user, who stops it. A forked child is no user: it
-    must not go on with the URI after its parent has left.
+    (SIGKILL, SIGTERM without a handler) leaves the server to the next user, who stops it. A forked child
+    is no user: it must not go on with the URI after its parent has left.
 
     Args:
         data: the data directory, relative to the working directory; missing parents are made.

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import socket
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
 from upgrader.database.embedded.socket_folder import socket_file
 
 _ANSWER_SECONDS = 5.0
+# Asks whether the server speaks TLS: the shortest question of the protocol, answered by yes or no before any login.
+_SSL_REQUEST = struct.pack("!II", 8, 80877103)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +68,17 @@ class Postmaster:
         return self._number_exists() and not self.is_alive()
 
     def answers(self) -> bool:
-        """Tell whether something listens on its socket; true during crash recovery as well."""
+        """Tell whether it listens on its socket, also while it starts or stops, and replies when it is ready."""
         if self.socket_folder is None:
             return False
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(_ANSWER_SECONDS)
             try:
                 probe.connect(str(socket_file(self.socket_folder, self.port)))
+                if self.is_ready:
+                    # A server that was killed a moment ago still has its socket, but replies to nobody.
+                    probe.sendall(_SSL_REQUEST)
+                    return probe.recv(1) in (b"N", b"S")
             except OSError:
                 return False
         return True

@@ -1,0 +1,101 @@
+"""The program: its options before the verb, and its verbs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from upgrader.cli import (
+    demo,
+    exit_codes,
+    generate,
+    history,
+    init,
+    list as list_,
+    plan,
+    upgrade,
+)
+from upgrader.cli.console import Output
+from upgrader.cli.failures import guarded
+from upgrader.cli.invocation import Invocation
+from upgrader.cli.signals import ending_on_terminate
+
+app = typer.Typer(
+    name="upgrader",
+    help="Versioned database upgrades for PostgreSQL products with releases and many tenants.",
+    epilog="Exit codes: 0 done, 1 a step failed, 2 refused before anything ran, 3 another upgrade is running, "
+    "4 stopped before a version, 5 something was found, 70 a bug, 130/143 signals.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+_VERBS: dict[str, Callable[..., int]] = {
+    "init": init.init,
+    "generate": generate.generate,
+    "list": list_.list_commands,
+    "plan": plan.plan,
+    "upgrade": upgrade.upgrade,
+    "history": history.history,
+}
+for _name, _verb in _VERBS.items():
+    app.command(_name)(_verb)
+
+
+def main() -> int:
+    """Run the program with the arguments of the process and give its exit code."""
+    output = Output.of_process()
+    arguments = sys.argv[1:]
+    invocation = Invocation(output)
+
+    def body() -> int:
+        # What an author's command prints is for people, too: stdout is for data.
+        with ending_on_terminate():
+            return _code(program.main(arguments, "upgrader", standalone_mode=False, obj=invocation))
+
+    program: Any = typer.main.get_command(app)
+    code = guarded(body, output, arguments=arguments, debug=lambda: invocation.debug)
+    output.flush()
+    return code
+
+
+def _code(result: object) -> int:
+    return result if isinstance(result, int) else exit_codes.DONE
+
+
+@app.callback(invoke_without_command=True)
+def before_the_verb(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="Read the settings from this file.")
+    ] = None,
+    database_url: Annotated[
+        str | None, typer.Option("--database-url", metavar="URL", help="The database, or embedded:PATH.")
+    ] = None,
+    commands: Annotated[
+        list[str] | None,
+        typer.Option("--commands", metavar="PATH", help="A directory or package of commands; repeatable."),
+    ] = None,
+    app_version: Annotated[
+        str | None, typer.Option("--app-version", metavar="V", help="The version of the application.")
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    no_color: Annotated[bool, typer.Option("--no-color", help="Never use colours.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the program's version.")] = False,
+) -> int:
+    """Versioned database upgrades for PostgreSQL products with releases and many tenants."""
+    invocation = Invocation.of(context)
+    invocation.config, invocation.database_url, invocation.app_version = config, database_url, app_version
+    invocation.commands, invocation.debug = tuple(commands or ()), debug
+    invocation.output.colour = invocation.output.colour and not no_color
+    if version:
+        from importlib.metadata import version as installed
+
+        invocation.output.show_exactly(f"upgrader {installed('upgrader')}")
+        raise typer.Exit(exit_codes.DONE)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+    return exit_codes.DONE

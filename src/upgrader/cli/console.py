@@ -1,0 +1,171 @@
+"""Where output goes: data to stdout, words for people to stderr; no secret and no control character in either."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TextIO
+
+from upgrader.cli.render.blocks import Block, Line, to_text
+from upgrader.errors import LoadingError, UpgraderError
+
+_PLAIN = str.maketrans({"…": "...", "–": "-", "→": "->", "·": "-", "×": "x", "“": '"', "”": '"', "’": "'"})
+
+
+class Output:
+    """The two streams of the process, with what is known of them.
+
+    A reader that leaves early (`| head -1`) ends nothing: what was still to be written is dropped.
+
+    Attributes:
+        colour: whether anything may be coloured.
+        above: takes text for stderr while something on the last line of the terminal is being updated.
+    """
+
+    def __init__(self, stdout: TextIO, stderr: TextIO, *, environment: Mapping[str, str]) -> None:
+        self._stdout = stdout
+        self._stderr = stderr
+        self._columns = environment.get("COLUMNS", "")
+        self._secrets: tuple[str, ...] = ()
+        self.colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self.above: Callable[[str], None] | None = None
+        for stream in (stdout, stderr):
+            _make_lenient(stream)
+
+    @classmethod
+    def of_process(cls) -> Output:
+        """Take the streams of this process; one that is closed takes everything and keeps nothing."""
+        return cls(sys.stdout or _nowhere(), sys.stderr or _nowhere(), environment=os.environ)
+
+    @property
+    def stderr(self) -> TextIO:
+        """The stream for people."""
+        return self._stderr
+
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a terminal on which a line may be updated."""
+        return self._stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def stderr_width(self) -> int | None:
+        """The width for people; None: not to be folded."""
+        return self._width(self._stderr)
+
+    def add_secrets(self, secrets: Iterable[str]) -> None:
+        """Hide these values from now on."""
+        self._secrets = (*self._secrets, *secrets)
+
+    def redact(self, text: str) -> str:
+        """Take secrets out of a text."""
+        from upgrader.redaction import Redactor
+
+        return Redactor().with_secrets(*self._secrets).redact(text)
+
+    def show(self, *blocks: Block) -> None:
+        """Write data to stdout, as people read it."""
+        self._write(self._stdout, self._text(self._stdout, blocks))
+
+    def show_exactly(self, text: str) -> None:
+        """Write one line to stdout as it is."""
+        self._write(self._stdout, text + "\n")
+
+    def show_json(self, document: Mapping[str, Any]) -> None:
+        """Write one document to stdout."""
+        self._write(self._stdout, json.dumps(self._redacted(document), indent=2, ensure_ascii=True) + "\n")
+
+    def tell(self, *blocks: Block) -> None:
+        """Write to stderr."""
+        text = self._text(self._stderr, blocks)
+        if self.above is not None:
+            self.above(text)
+        else:
+            self._write(self._stderr, text)
+
+    def warn(self, sentence: str) -> None:
+        """Write a warning to stderr."""
+        self.tell(Line(sentence, label="warning:", style="warning"))
+
+    def problem(self, message: str, hint: str | None = None) -> None:
+        """Write `error:` and `hint:` to stderr."""
+        self.tell(*problem_blocks(message, hint))
+
+    def failure(self, error: UpgraderError) -> None:
+        """Write an error of the product to stderr, with all that it carries."""
+        self.tell(*error_blocks(error))
+
+    def flush(self) -> None:
+        """Write out what is left, so that nothing is said of it when the interpreter ends."""
+        for stream in (self._stdout, self._stderr):
+            self._write(stream, "")
+
+    def _text(self, stream: TextIO, blocks: Iterable[Block]) -> str:
+        colour = self.colour and stream.isatty()
+        return to_text(blocks, width=self._width(stream), colour=colour, redact=self.redact)
+
+    def _width(self, stream: TextIO) -> int | None:
+        if self._columns.isdigit() and int(self._columns) > 0:
+            return int(self._columns)
+        return shutil.get_terminal_size().columns if stream.isatty() else None
+
+    def _write(self, stream: TextIO, text: str) -> None:
+        try:
+            stream.write(text if _takes_unicode(stream) else text.translate(_PLAIN))
+            stream.flush()
+        except BrokenPipeError:
+            _let_go(stream)
+
+    def _redacted(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, Mapping):
+            return {key: self._redacted(one) for key, one in value.items()}
+        if isinstance(value, Sequence):
+            return [self._redacted(one) for one in value]
+        return value
+
+
+def problem_blocks(message: str, hint: str | None = None) -> list[Block]:
+    """Give the two lines that every error is."""
+    blocks: list[Block] = [Line(message, label="error:", style="error")]
+    return [*blocks, Line(hint, label="hint:", style="hint")] if hint else blocks
+
+
+def error_blocks(error: UpgraderError) -> list[Block]:
+    """Give an error with all that it carries: the problems of the command modules each with its places."""
+    if not isinstance(error, LoadingError):
+        return problem_blocks(error.message, error.hint)
+    blocks: list[Block] = [Line(error.message, label="error:", style="error")]
+    for problem in error.problems:
+        blocks.append(Line(problem.message, label="-", indent=2))
+        blocks += [Line(place, indent=6, verbatim=True) for place in problem.places]
+        blocks += [Line(problem.remedy, label="->", indent=6, style="hint")] if problem.remedy else []
+    return [*blocks, Line(error.hint, label="hint:", style="hint")] if error.hint else blocks
+
+
+def _make_lenient(stream: TextIO) -> None:
+    """Let a letter that the locale cannot write be written as an escape."""
+    reconfigure = getattr(stream, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+def _takes_unicode(stream: TextIO) -> bool:
+    return (stream.encoding or "utf-8").lower().replace("-", "").startswith("utf")
+
+
+def _let_go(stream: TextIO) -> None:
+    """Point a stream whose reader has left to nowhere: at the interpreter's end it is flushed once more."""
+    try:
+        with Path(os.devnull).open("w") as nowhere:
+            os.dup2(nowhere.fileno(), stream.fileno())
+    except (OSError, ValueError):
+        pass
+
+
+def _nowhere() -> TextIO:
+    return Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process

@@ -1,0 +1,67 @@
+"""One call of the program: what stands before the verb, and what a verb makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from upgrader.cli.console import Output
+
+if TYPE_CHECKING:
+    from upgrader.api import Upgrader
+    from upgrader.events import EventSink
+    from upgrader.runner.stop import StopToken
+    from upgrader.settings import LoadedSettings, Settings
+
+
+@dataclass
+class Invocation:
+    """The options before the verb, and the streams."""
+
+    output: Output
+    config: Path | None = None
+    database_url: str | None = None
+    commands: tuple[str, ...] = ()
+    app_version: str | None = None
+    debug: bool = field(default=False)
+
+    @classmethod
+    def of(cls, context: typer.Context) -> Invocation:
+        """Give the invocation that a verb belongs to."""
+        found = context.find_object(cls)
+        assert found is not None
+        return found
+
+    @property
+    def settings(self) -> Settings:
+        """The settings.
+
+        Raises:
+            SettingsError: something is wrong with them.
+        """
+        return self.loaded.settings
+
+    @cached_property
+    def loaded(self) -> LoadedSettings:
+        """The settings with their origin; loaded once, warnings are told then, secrets hidden from then on."""
+        from upgrader.settings import CommandLine, load_from_process
+
+        flags = CommandLine(
+            database_url=self.database_url, commands=self.commands, app_version=self.app_version
+        )
+        loaded = load_from_process(flags, config_file=self.config)
+        self.output.add_secrets(loaded.settings.secrets)
+        for warning in loaded.warnings:
+            self.output.warn(warning)
+        return loaded
+
+    def upgrader(self, emit: EventSink | None = None, stop: StopToken | None = None) -> Upgrader:
+        """Make the product's object for these settings; touches nothing yet."""
+        from upgrader.api import Upgrader
+        from upgrader.events import ignore_events
+
+        return Upgrader(self.settings, base=self.loaded.directory, emit=emit or ignore_events, stop=stop)

@@ -1,0 +1,104 @@
+"""The options that several verbs share, and what `plan` and `upgrade` make of theirs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from upgrader.errors import OperatorError
+
+if TYPE_CHECKING:
+    from upgrader.runner.options import UpgradeOptions
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+IncludeSlow = Annotated[bool, typer.Option("--include-slow", help="Run slow instance steps too.")]
+DeferSlow = Annotated[
+    bool, typer.Option("--defer-slow", help="Go on past pending slow steps, which then run out of order.")
+]
+To = Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Go no further than this version.")]
+WorkspaceIds = Annotated[
+    list[str] | None,
+    typer.Option("--workspace-id", "-w", metavar="ID", help="Only this workspace; may be repeated."),
+]
+StartFrom = Annotated[
+    str | None,
+    typer.Option(
+        "--start-from-workspace-id", "--start-from", metavar="ID", help="This workspace and all after it."
+    ),
+]
+CountLimit = Annotated[
+    int | None,
+    typer.Option(
+        "--workspace-count-limit", "--count-limit", metavar="N", min=1, help="The first N of the selection."
+    ),
+]
+IncludeMissing = Annotated[
+    bool, typer.Option("--include-missing", help="Run steps that were added below what has run already.")
+]
+AllowAhead = Annotated[
+    bool, typer.Option("--allow-ahead", help="Run although the database has steps of a later version.")
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show each statement, its time and row count.")]
+ShowParameters = Annotated[
+    bool, typer.Option("--show-parameters", help="With each statement its parameters: they may be secret.")
+]
+WaitLock = Annotated[
+    float, typer.Option("--wait-lock", metavar="SECONDS", min=0, help="Wait for another upgrade to end.")
+]
+
+
+def upgrade_options(
+    *,
+    include_slow: bool,
+    defer_slow: bool,
+    to: str | None,
+    workspace_ids: Sequence[str] | None,
+    start_from: str | None,
+    count_limit: int | None,
+    include_missing: bool,
+    allow_ahead: bool,
+    dry_run: bool = False,
+    verbose: bool = False,
+    fail_fast: bool = False,
+    wait_lock: float = 0.0,
+) -> UpgradeOptions:
+    """Put the flags together.
+
+    Raises:
+        OperatorError: two contradict each other, or one has a value that means nothing.
+    """
+    from upgrader.runner.options import UpgradeOptions
+    from upgrader.sequence.plan import Selection
+    from upgrader.version import ReleaseVersion
+
+    if include_slow and defer_slow:
+        raise OperatorError(
+            "--include-slow and --defer-slow contradict each other",
+            hint="--include-slow runs slow steps now, --defer-slow goes on without them: give one of the two",
+        )
+    return UpgradeOptions(
+        to=ReleaseVersion.parse(to) if to is not None else None,
+        include_slow=include_slow,
+        defer_slow=defer_slow,
+        include_missing=include_missing,
+        allow_ahead=allow_ahead,
+        selection=Selection(tuple(dict.fromkeys(workspace_ids or ())), start_from, count_limit),
+        dry_run=dry_run,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        wait_lock_seconds=seconds("--wait-lock", wait_lock),
+    )
+
+
+def seconds(flag: str, value: float) -> float:
+    """Give a number of seconds that can be waited.
+
+    Raises:
+        OperatorError: it is infinite, or no number.
+    """
+    if not math.isfinite(value):
+        raise OperatorError(f"{flag} {value} is no number of seconds", hint=f"for example {flag} 600")
+    return value

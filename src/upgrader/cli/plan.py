@@ -1,0 +1,49 @@
+"""`upgrader plan`."""
+
+from __future__ import annotations
+
+import typer
+
+from upgrader.cli import exit_codes, options
+from upgrader.cli.invocation import Invocation
+
+
+def plan(
+    context: typer.Context,
+    include_slow: options.IncludeSlow = False,
+    defer_slow: options.DeferSlow = False,
+    to: options.To = None,
+    workspace_id: options.WorkspaceIds = None,
+    start_from: options.StartFrom = None,
+    count_limit: options.CountLimit = None,
+    include_missing: options.IncludeMissing = False,
+    allow_ahead: options.AllowAhead = False,
+    json: options.Json = False,
+) -> int:
+    """Show what `upgrade` would run, where it would stop and why; runs nothing."""
+    from upgrader.cli.render.documents import plan_document
+    from upgrader.cli.render.plan import plan_blocks
+
+    invocation = Invocation.of(context)
+    output = invocation.output
+    wanted = options.upgrade_options(
+        include_slow=include_slow,
+        defer_slow=defer_slow,
+        to=to,
+        workspace_ids=workspace_id,
+        start_from=start_from,
+        count_limit=count_limit,
+        include_missing=include_missing,
+        allow_ahead=allow_ahead,
+    )
+    report = invocation.upgrader().plan(wanted)
+    code = exit_codes.REFUSED if report.plan.refusals else exit_codes.DONE
+    if json:
+        output.show_json(plan_document(report, code))
+    else:
+        output.show(*plan_blocks(report))
+    for warning in report.plan.warnings:
+        output.warn(warning)
+    for refusal in report.plan.refusals:
+        output.problem(refusal.message, refusal.hint)
+    return code

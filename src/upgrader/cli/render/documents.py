@@ -1,0 +1,228 @@
+"""The JSON documents: pure functions from values to plain dictionaries.
+
+Every document has `schema_version`, `outcome` and `exit_code`. Within one `schema_version` fields are added,
+never renamed or taken away. Times are ISO 8601 with their offset, durations are seconds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from upgrader.errors import LoadingError, UpgraderError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from upgrader.api import PlanReport
+    from upgrader.model import Attempt, Step
+    from upgrader.runner.result import RunReport, StepResult
+    from upgrader.sequence.plan import PlannedVersion, Refusal, Stop
+    from upgrader.version import ApplicationVersion
+
+SCHEMA_VERSION = 1
+
+Document = dict[str, Any]
+
+
+def envelope(outcome: str, exit_code: int) -> Document:
+    """Give what every document begins with."""
+    return {"schema_version": SCHEMA_VERSION, "outcome": outcome, "exit_code": exit_code}
+
+
+def error_fields(error: BaseException) -> Document:
+    """Give an error: `message`, `hint`, and for command modules the `problems`."""
+    if not isinstance(error, UpgraderError):
+        return {"message": f"{type(error).__name__}: {error}", "hint": None}
+    fields: Document = {"message": error.message, "hint": error.hint}
+    if isinstance(error, LoadingError):
+        fields["problems"] = [
+            {"message": problem.message, "places": list(problem.places), "remedy": problem.remedy}
+            for problem in error.problems
+        ]
+    return fields
+
+
+def run_document(report: RunReport, exit_code: int) -> Document:
+    """Give a run, told afterwards. `workspace_id` is null for the instance."""
+    return {
+        **envelope(report.outcome.value, exit_code),
+        "run_id": report.run_id,
+        "database": report.database,
+        "app_version": report.app_version,
+        "dry_run": report.dry_run,
+        "started_at": report.started_at.isoformat(),
+        "seconds": round(report.seconds, 3),
+        "first_upgrade": report.is_first,
+        "target": _text(report.target),
+        "completed": report.completed,
+        "steps": [
+            {
+                **step_fields(summary.step),
+                "completed": summary.completed,
+                "failed": summary.failed,
+                "seconds": round(summary.seconds, 3),
+            }
+            for summary in report.steps.values()
+        ],
+        "segments": [
+            {
+                "version": segment.version.text,
+                "total": segment.total,
+                "done": segment.done,
+                "failed": segment.failed,
+                "left_out": segment.left_out,
+            }
+            for segment in report.segments.values()
+        ],
+        "failures": [_failure(failure) for failure in report.failures],
+        "deferred": [step_fields(step) for step in report.deferred],
+        "stop": _stop(report.stop),
+        "refusals": _refusals(report.refusals),
+        "unenrolled": list(report.unenrolled),
+        "warnings": list(report.warnings),
+        "signal": report.signal_name,
+        "left": report.left,
+        "error": error_fields(report.error) if report.error else None,
+        "simulated_to": _text(report.simulated_to),
+        "not_simulated": [
+            {"step": one.step.name, "reason": one.reason} for one in report.not_simulated
+        ],
+        "table_locks": [
+            {"table": lock.table, "seconds": round(lock.seconds, 3)} for lock in report.table_locks
+        ],
+    }
+
+
+def plan_document(report: PlanReport, exit_code: int) -> Document:
+    """Give a plan: what would run, version by version, where it would stop and why."""
+    plan, state = report.plan, report.survey.state
+    return {
+        **envelope("refused" if plan.refusals else "done", exit_code),
+        "database": report.database,
+        "app_version": report.app_version,
+        "target": _text(plan.target),
+        "first_upgrade": state.is_first,
+        "workspaces": {"in_scope": len(state.members), "out_of_scope": len(state.others)},
+        "steps_to_run": sum(version.step_count for version in plan.versions),
+        "versions": [_planned(version) for version in plan.versions],
+        "stop": _stop(plan.stop),
+        "refusals": _refusals(plan.refusals),
+        "warnings": list(plan.warnings),
+    }
+
+
+def list_document(steps: Iterable[Step], application: ApplicationVersion, exit_code: int) -> Document:
+    """Give every command in the order of the sequence."""
+    return {
+        **envelope("done", exit_code),
+        "app_version": application.text,
+        "commands": [
+            {
+                **step_fields(step),
+                "class_name": step.class_name,
+                "timestamp": step.timestamp,
+                "cli_name": step.cli_name,
+                "summary": step.summary,
+                "place": step.place,
+                "dormant": not application.covers(step.version),
+                "reversible": step.reversible,
+                "transactional": step.transactional,
+                "after_slow": step.after_slow,
+                "has_data_migration": step.has_data_migration,
+                "checksum": step.checksum,
+            }
+            for step in steps
+        ],
+    }
+
+
+def history_document(attempts: Sequence[Attempt], exit_code: int, *, has_more: bool) -> Document:
+    """Give attempts, newest first, with the names of the columns of `history`."""
+    return {
+        **envelope("done", exit_code),
+        "attempts": [
+            {
+                "id": one.id,
+                "name": one.name,
+                "kind": one.kind,
+                "version": one.version,
+                "workspace_id": one.scope.workspace_id,
+                "status": one.status.value,
+                "attempt": one.attempt,
+                "is_initial": one.is_initial,
+                "executed_by_version": one.executed_by_version,
+                "checksum": one.checksum,
+                "error_message": one.error_message,
+                "started_at": _time(one.started_at),
+                "finished_at": _time(one.finished_at),
+            }
+            for one in attempts
+        ],
+        "has_more": has_more,
+    }
+
+
+def step_fields(step: Step) -> Document:
+    """Give what names a step: `name`, `kind`, `version`."""
+    return {"name": step.name, "kind": step.kind.value, "version": step.version.text}
+
+
+def _planned(version: PlannedVersion) -> Document:
+    counts = Counter(step for task in version.tasks for step in task.steps)
+    ordered = sorted(counts, key=lambda step: step.sort_key)
+    return {
+        "version": version.version.text,
+        "instance_steps": [step_fields(step) for step in version.instance_steps],
+        "deferred": [step_fields(step) for step in version.deferred],
+        "workspaces": len(version.tasks),
+        "workspace_steps": [{**step_fields(step), "workspaces": counts[step]} for step in ordered],
+        "waiting": [{**step_fields(step), "workspaces": count} for step, count in version.waiting],
+        "late": list(version.late),
+    }
+
+
+def _failure(failure: StepResult) -> Document:
+    return {
+        **step_fields(failure.step),
+        "workspace_id": failure.scope.workspace_id,
+        "status": failure.status.value,
+        "attempt": failure.attempt,
+        "tries": failure.tries,
+        "seconds": round(failure.seconds, 3),
+        "error": failure.error,
+    }
+
+
+def _stop(stop: Stop | None) -> Document | None:
+    if stop is None:
+        return None
+    return {
+        "reason": stop.reason.value,
+        "before": _text(stop.before),
+        "message": stop.message,
+        "hint": stop.hint,
+        "steps": [step.name for step in stop.steps],
+        "workspace_ids": list(stop.workspace_ids),
+    }
+
+
+def _refusals(refusals: Iterable[Refusal]) -> list[Document]:
+    return [
+        {
+            "reason": refusal.reason.value,
+            "message": refusal.message,
+            "hint": refusal.hint,
+            "subjects": list(refusal.subjects),
+        }
+        for refusal in refusals
+    ]
+
+
+def _text(value: object | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _time(value: datetime | None) -> str | None:
+    return value.isoformat() if value else None

@@ -1,0 +1,145 @@
+"""A run, told afterwards, for people: what ran, what failed, what holds it, what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
+from upgrader.cli.render.wording import counted, duration, first_lines
+
+if TYPE_CHECKING:
+    from upgrader.runner.result import RunReport, StepResult
+    from upgrader.version import ReleaseVersion
+
+FAILURES_AT_MOST = 20
+_COLUMNS = (
+    Column("version", whole=True),
+    Column("instance steps", right=True),
+    Column("workspaces", right=True),
+    Column("failed", right=True),
+    Column("time", right=True),
+)
+
+
+def run_blocks(report: RunReport) -> Iterator[Block]:
+    """Give the report: a table by version, failures, deferred steps, a dry run's findings."""
+    yield from _table(report)
+    yield from _failures(report)
+    if report.deferred:
+        yield Line()
+        yield Line(f"{counted(len(report.deferred), 'slow step')} deferred:", style="warning")
+        for step in report.deferred:
+            yield Line(step.name, indent=2, verbatim=True)
+    yield from _dry_run(report)
+    yield Line(_closing(report))
+
+
+def next_blocks(report: RunReport) -> Iterator[Block]:
+    """Give what the operator has to know and to type next, as `error:` and `hint:`; the last line is a hint.
+
+    Nothing for a run that is done.
+    """
+    outcome = report.outcome.value
+    if report.error is not None:
+        yield from _problem(report.error.message, report.error.hint or "run the same command again")
+    for refusal in report.refusals:
+        yield from _problem(refusal.message, refusal.hint)
+    if outcome == "interrupted":
+        left = f"{counted(report.left, 'step')} left" if report.left else "nothing was begun that is not done"
+        yield from _problem(f"stopped by {report.signal_name or 'a signal'}: {left}", _AGAIN)
+    elif outcome == "failed" and report.error is None:
+        yield from _failed(report)
+    elif report.stop is not None:
+        yield from _stopped(report)
+    elif report.unenrolled and not report.refusals:
+        ids = ", ".join(report.unenrolled[:10])
+        count = counted(len(report.unenrolled), "workspace")
+        yield from _problem(f"{count} appeared during the run and are not enrolled: {ids}", _ENROLL)
+    elif outcome == "done" and report.deferred:
+        yield Line("run `upgrader upgrade --include-slow` when there is time for slow steps", **_HINT)
+
+
+_HINT = {"label": "hint:", "style": "hint"}
+_AGAIN = "run the same command again: it goes on where it was"
+_ENROLL = (
+    "`upgrader workspace enroll ID` says that it was made in the present shape, "
+    "`upgrader workspace enroll ID --at start` that it has everything before it"
+)
+
+
+def _table(report: RunReport) -> Iterator[Block]:
+    versions = sorted({step.step.version for step in report.steps.values()} | set(report.segments))
+    yield Table(_COLUMNS, [_row(report, version) for version in versions])
+
+
+def _row(report: RunReport, version: ReleaseVersion) -> list[str | Cell]:
+    summaries = [one for one in report.steps.values() if one.step.version == version]
+    instance = sum(one.completed for one in summaries if not one.step.is_workspace)
+    failed = sum(one.failed for one in summaries if not one.step.is_workspace)
+    segment = report.segments.get(version)
+    if segment is not None:
+        failed += segment.failed
+    return [
+        version.text,
+        f"{instance:,}",
+        f"{segment.done:,} of {segment.total:,}" if segment else "-",
+        Cell(f"{failed:,}", "error" if failed else ""),
+        duration(sum(one.seconds for one in summaries)),
+    ]
+
+
+def _failures(report: RunReport) -> Iterator[Block]:
+    failures = report.failures
+    if not failures:
+        return
+    yield Line()
+    yield Line(f"{counted(len(failures), 'step')} not completed:", style="error")
+    for failure in failures[:FAILURES_AT_MOST]:
+        yield Line(_where(failure), indent=2, verbatim=True)
+        yield Line(first_lines(failure.error), indent=4)
+    if len(failures) > FAILURES_AT_MOST:
+        yield Line(f"and {len(failures) - FAILURES_AT_MOST:,} more: upgrader status --failed-only", indent=2)
+
+
+def _where(failure: StepResult) -> str:
+    again = f", attempt {failure.attempt}" if failure.attempt > 1 else ""
+    return f"{failure.scope}: {failure.step.name} {failure.status.value}{again}"
+
+
+def _dry_run(report: RunReport) -> Iterator[Block]:
+    for one in report.not_simulated:
+        yield Line(f"not simulated: {one.step.name}: {one.reason}", style="warning")
+    for lock in report.table_locks:
+        yield Line(f"locked exclusively: {lock.table} for {duration(lock.seconds)}")
+    if report.dry_run and report.simulated_to is not None:
+        yield Line(f"the dry run looked as far as the barrier after {report.simulated_to}", style="warning")
+
+
+def _closing(report: RunReport) -> str:
+    did = "tried and rolled back" if report.dry_run else "completed"
+    took = f"in {duration(report.seconds)}"
+    if report.completed:
+        return f"{counted(report.completed, 'step')} {did} {took}"
+    if report.outcome.value == "done" and not report.deferred:
+        return f"nothing to run: {report.database} is at {report.target or report.app_version}"
+    return f"nothing {did} {took}"
+
+
+def _failed(report: RunReport) -> Iterator[Block]:
+    count = counted(len(report.failures), "step")
+    held = f"; {report.stop.message}" if report.stop else ""
+    again = "see what it would run" if report.dry_run else "run the same command again: done steps stay done"
+    yield from _problem(f"{count} failed{held}", f"mend what is named above, then {again}")
+
+
+def _stopped(report: RunReport) -> Iterator[Block]:
+    assert report.stop is not None
+    style = "" if report.outcome.value == "done" else "warning"
+    yield Line(report.stop.message, style=style)
+    yield Line(report.stop.hint, **_HINT)
+
+
+def _problem(message: str, hint: str) -> Iterator[Block]:
+    yield Line(message, label="error:", style="error")
+    yield Line(hint, label="hint:", style="hint")

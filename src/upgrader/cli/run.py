@@ -1,0 +1,70 @@
+"""Runs something that makes a run report: with signals, progress on stderr and the report at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from upgrader.cli import exit_codes
+from upgrader.cli.invocation import Invocation
+from upgrader.errors import LockHeldError
+
+if TYPE_CHECKING:
+    from upgrader.api import Upgrader
+    from upgrader.cli.progress import RunDisplay
+    from upgrader.runner.result import RunReport
+    from upgrader.runner.stop import StopToken
+
+
+def run_and_report(
+    invocation: Invocation,
+    run: Callable[[Upgrader], RunReport],
+    *,
+    is_verbose: bool,
+    shows_parameters: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Run, show what happens, then the report; give the exit code."""
+    from upgrader.cli.progress import RunDisplay
+    from upgrader.runner.stop import StopToken
+
+    stop = StopToken()
+    display = RunDisplay(invocation.output, is_verbose=is_verbose, shows_parameters=shows_parameters)
+    report = _run(invocation, run, stop, display)
+    if report is None:
+        invocation.output.problem(f"stopped by {stop.signal_name}", "nothing was run")
+        return exit_codes.of_signal(stop.signal_name)
+    code = exit_codes.of_outcome(report.outcome, report.signal_name)
+    show_report(invocation, report, code, as_json=as_json)
+    return code
+
+
+def show_report(invocation: Invocation, report: RunReport, code: int, *, as_json: bool = False) -> None:
+    """Write the report to stdout, and what to do next to stderr."""
+    from upgrader.cli.render.documents import run_document
+    from upgrader.cli.render.run import next_blocks, run_blocks
+
+    if as_json:
+        invocation.output.show_json(run_document(report, code))
+    else:
+        invocation.output.show(*run_blocks(report))
+    invocation.output.tell(*next_blocks(report))
+
+
+def _run(
+    invocation: Invocation, run: Callable[[Upgrader], RunReport], stop: StopToken, display: RunDisplay
+) -> RunReport | None:
+    """Give the report; None where a signal came before there was anything to report."""
+    from upgrader.cli.signals import stopping_on_signals
+    from upgrader.runner.stop import HardStop
+
+    upgrader = invocation.upgrader(display, stop)
+    try:
+        with display, stopping_on_signals(stop, upgrader.cancel):
+            return run(upgrader)
+    except HardStop:
+        return None
+    except LockHeldError:
+        if stop.requested:
+            return None
+        raise

@@ -1,0 +1,55 @@
+"""`upgrader upgrade`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from upgrader.cli import options
+from upgrader.cli.invocation import Invocation
+
+
+def upgrade(
+    context: typer.Context,
+    include_slow: options.IncludeSlow = False,
+    defer_slow: options.DeferSlow = False,
+    to: options.To = None,
+    workspace_id: options.WorkspaceIds = None,
+    start_from: options.StartFrom = None,
+    count_limit: options.CountLimit = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", "-d", help="Try everything and roll it back: find what would fail.")
+    ] = False,
+    verbose: options.Verbose = False,
+    show_parameters: options.ShowParameters = False,
+    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    include_missing: options.IncludeMissing = False,
+    allow_ahead: options.AllowAhead = False,
+    wait_lock: options.WaitLock = 0.0,
+    json: options.Json = False,
+) -> int:
+    """Bring the instance and every workspace up to the application's version."""
+    from upgrader.cli.run import run_and_report
+
+    wanted = options.upgrade_options(
+        include_slow=include_slow,
+        defer_slow=defer_slow,
+        to=to,
+        workspace_ids=workspace_id,
+        start_from=start_from,
+        count_limit=count_limit,
+        include_missing=include_missing,
+        allow_ahead=allow_ahead,
+        dry_run=dry_run,
+        verbose=verbose or show_parameters,
+        fail_fast=fail_fast,
+        wait_lock=wait_lock,
+    )
+    return run_and_report(
+        Invocation.of(context),
+        lambda upgrader: upgrader.upgrade(wanted),
+        is_verbose=wanted.verbose,
+        shows_parameters=show_parameters,
+        as_json=json,
+    )

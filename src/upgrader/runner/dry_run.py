@@ -1,0 +1,398 @@
+"""The dry run: what would fail, found in transactions that are rolled back, without hurting the application.
+
+    version 1:  BEGIN · instance steps · workspace · workspace · …    effects are kept while both limits hold:
+    barrier                                                           half of the lock table, and the time
+    version 2:  instance steps · workspace · …                        that others may have to wait
+    ROLLBACK
+
+Where a limit is reached in the first version, each further workspace is undone before the next, and the
+transaction is begun anew as often as it takes; in a later version the dry run ends there and says so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import psycopg
+from sqlalchemy import Connection
+
+from upgrader.command import SlowInstanceCommand, WorkspaceCommand
+from upgrader.database.connect import identifier
+from upgrader.database.failures import database_error, is_connection_lost, translate_run_error
+from upgrader.database.trial import LockedTable, Trial
+from upgrader.errors import ConnectionLostError, RunError, StepError
+from upgrader.events import (
+    FirstUpgrade,
+    Notice,
+    RunFinished,
+    RunStarted,
+    SegmentFinished,
+    SegmentStarted,
+    StepFinished,
+    StepStarted,
+    VersionStarted,
+    WorkspaceFinished,
+)
+from upgrader.history.layout import bring_up_to_date, check_block
+from upgrader.model import AttemptStatus, Outcome, Scope, Step, Workspace
+from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.options import UpgradeOptions, plan_options
+from upgrader.runner.result import NotSimulated, RunReport, StepResult, TableLock
+from upgrader.runner.step_runner import LeftOut, guarded
+from upgrader.runner.stop import HardStop
+from upgrader.runner.upgrade import RunParts, count_tables
+from upgrader.sequence.plan import Plan, PlannedVersion, StopReason, WorkspaceTask
+from upgrader.sequence.planner import make_plan
+from upgrader.survey import Survey, take_survey
+
+_WATCH_EVERY = 25  # workspaces between two looks at a long list of locks
+_LONG_LIST = 2000  # locks
+_NEW_ENUM_VALUE = "55P04"
+_UNDEFINED = ("42P01", "42703", "42704", "42883", "3F000")  # table, column, object, function, schema
+
+
+class _LimitReached(Exception):  # noqa: N818 - not an error: the dry run has seen what it may
+    """The transaction may not last any longer."""
+
+
+class DryRun:
+    """One run of `upgrade --dry-run`."""
+
+    def __init__(self, parts: RunParts, options: UpgradeOptions, report: RunReport) -> None:
+        """Take the parts; nothing is done yet."""
+        self._parts = parts
+        self._options = options
+        self._report = report
+        self._trial: Trial
+        self._survey: Survey
+        self._locks: dict[str, TableLock] = {}
+        self._left_out: set[str] = set()
+        self._undoing = False
+
+    def execute(self) -> RunReport:
+        """Try the plan, under the run lock; nothing is kept."""
+        started, report, parts = time.perf_counter(), self._report, self._parts
+        parts.emit(RunStarted(report.run_id, report.app_version, True, report.database))
+        try:
+            self._try()
+        except HardStop:
+            report.outcome = Outcome.INTERRUPTED
+        except RunError as error:
+            report.outcome, report.error = Outcome.FAILED, error
+        except psycopg.Error as error:
+            report.outcome, report.error = Outcome.FAILED, translate_run_error(error)
+        report.signal_name = parts.stop.signal_name
+        report.table_locks = sorted(self._locks.values(), key=lambda lock: -lock.seconds)
+        report.seconds = time.perf_counter() - started
+        parts.emit(RunFinished(report.run_id, report.outcome.value, {"completed": report.completed}))
+        return report
+
+    def _try(self) -> None:
+        parts, report = self._parts, self._report
+        self._check_layout()
+        self._survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
+        plan = make_plan(parts.sequence, self._survey.state, plan_options(self._options, parts.settings))
+        self._begin_report(plan)
+        if plan.refusals:
+            report.outcome, report.refusals = Outcome.REFUSED, plan.refusals
+            return
+        self._trial = Trial(parts.steps.session, parts.lock.driver)
+        try:
+            self._walk([version for version in plan.versions if not version.is_empty])
+        finally:
+            self._note(self._trial.end())
+        report.outcome = self._outcome(plan)
+
+    def _check_layout(self) -> None:
+        """Make the history schema and undo it where there is none: a role that may not is found now."""
+        bring_up_to_date(self._parts.lock.driver, self._parts.settings.schema, is_trial=True)
+
+    def _begin_report(self, plan: Plan) -> None:
+        report, state = self._report, self._survey.state
+        report.target, report.stop, report.deferred = plan.target, plan.stop, plan.deferred
+        report.warnings.extend(plan.warnings)
+        report.is_first = state.is_first
+        for warning in plan.warnings:
+            self._parts.emit(Notice(warning, "warning"))
+        if state.is_first and not plan.refusals:
+            count = len(state.members) + len(state.others)
+            self._parts.emit(FirstUpgrade(count_tables(self._parts.lock), count))
+
+    def _walk(self, versions: Sequence[PlannedVersion]) -> None:
+        self._trial.begin()
+        for number, version in enumerate(versions):
+            self._parts.emit(VersionStarted(version.version, len(version.instance_steps), len(version.tasks)))
+            try:
+                self._try_version(version, may_restart=number == 0)
+            except _LimitReached:
+                self._end_early(versions[number - 1] if number else None, version)
+                return
+            if self._report.failures or self._parts.stop.requested:
+                # A real run would stop here too: at the step, or at the barrier behind the segment.
+                self._report.simulated_to = version.version if not self._parts.stop.requested else None
+                return
+            if number == 0 and self._undoing and len(versions) > 1:
+                self._end_early(version, versions[1])
+                return
+
+    def _try_version(self, version: PlannedVersion, *, may_restart: bool) -> None:
+        """Try one version; with `may_restart` workspaces are undone one by one once a limit is reached."""
+        if not self._try_instance(version.instance_steps):
+            return
+        if not version.tasks:
+            return
+        started, segment = time.perf_counter(), self._report.segment(version.version)
+        segment.total += len(version.tasks)
+        self._parts.emit(SegmentStarted(version.version, len(version.tasks)))
+        for index, task in enumerate(version.tasks, start=1):
+            if self._parts.stop.requested or (self._options.fail_fast and segment.failed):
+                self._report.left += sum(len(rest.steps) for rest in version.tasks[index - 1 :])
+                break
+            self._parts.lock.check()
+            if self._is_limit_reached():
+                if not may_restart:
+                    raise _LimitReached
+                self._start_anew(version.instance_steps)
+            self._try_workspace(version, task, index)
+        self._parts.emit(
+            SegmentFinished(
+                version.version, segment.done, segment.failed, segment.left_out, time.perf_counter() - started
+            )
+        )
+
+    def _is_limit_reached(self) -> bool:
+        too_many = self._trial.lock_count > self._trial.lock_capacity // 2
+        return too_many or self._trial.blocking_seconds > self._parts.settings.dry_run_lock_seconds
+
+    def _start_anew(self, instance_steps: Sequence[Step]) -> None:
+        """Let the application through, then do the instance steps again; from here on workspaces are undone."""
+        self._undoing = True
+        self._note(self._trial.end())
+        self._trial.begin()
+        for step in instance_steps:
+            if step.transactional:
+                began = time.monotonic()
+                self._call(step, None, 0, 0)
+                self._trial.note_locks(began, is_kept=True)
+        if self._is_limit_reached():
+            raise _LimitReached
+
+    def _try_instance(self, steps: Sequence[Step]) -> bool:
+        for step in steps:
+            if self._parts.stop.requested:
+                return False
+            self._parts.lock.check()
+            if self._is_limit_reached():
+                raise _LimitReached
+            result = self._try_step(step, None, 0, 0, is_kept=True)
+            if result is not None and not result.is_completed:
+                return False
+        return True
+
+    def _try_workspace(self, version: PlannedVersion, task: WorkspaceTask, index: int) -> None:
+        workspace = self._survey.workspaces[task.workspace_id]
+        started, total = time.perf_counter(), len(version.tasks)
+        segment = self._report.segment(version.version)
+        kept = self._trial.blocked_relations
+        self._trial.set_savepoint()
+        outcome, error = "done", None
+        try:
+            failure = self._try_steps(task, workspace, index, total)
+        except LeftOut:
+            outcome = "left-out"
+            segment.left_out += 1
+            self._trial.back_to_savepoint()
+        else:
+            outcome, error = ("done", None) if failure is None else ("failed", failure.error)
+            segment.done += failure is None
+            segment.failed += failure is not None
+            if failure is not None or self._undoing:
+                self._undo_workspace(version, kept)
+            else:
+                self._trial.keep_savepoint()
+        seconds = time.perf_counter() - started
+        self._parts.emit(WorkspaceFinished(version.version, workspace, index, total, outcome, seconds, error))
+
+    def _undo_workspace(self, version: PlannedVersion, kept: frozenset[int]) -> None:
+        try:
+            self._trial.back_to_savepoint()
+            self._note(self._trial.release_workspace_locks(kept))
+        except Exception:
+            # What the command did to its transaction cannot be undone in place: begin anew.
+            self._start_anew(version.instance_steps)
+
+    def _try_steps(
+        self, task: WorkspaceTask, workspace: Workspace, index: int, total: int
+    ) -> StepResult | None:
+        began = time.monotonic()
+        current = self._look_again(workspace)
+        for step in task.steps:
+            result = self._try_step(step, current, index, total, is_kept=False)
+            if result is not None and not result.is_completed:
+                return result
+        if self._trial.lock_count < _LONG_LIST or index % _WATCH_EVERY == 0:
+            self._trial.note_locks(began, is_kept=not self._undoing)
+        return None
+
+    def _look_again(self, workspace: Workspace) -> Workspace:
+        source = self._parts.source
+        seen = source.read_probe(workspace, self._trial.probe(source.probe(workspace)))
+        if seen.workspace is None:
+            raise LeftOut
+        if not seen.schema_exists:
+            # Told as the failure of its first step.
+            return Workspace(seen.workspace.id, None, seen.workspace.display_name, "schema missing")
+        return seen.workspace
+
+    def _try_step(
+        self, step: Step, workspace: Workspace | None, index: int, total: int, *, is_kept: bool
+    ) -> StepResult | None:
+        """Try one step; None where it is not simulated."""
+        if not step.transactional:
+            self._leave_out(step, "it runs outside a transaction")
+            return None
+        scope, began, started = (
+            Scope(workspace.id if workspace else None),
+            time.monotonic(),
+            time.perf_counter(),
+        )
+        self._parts.emit(StepStarted(step, scope, 0))
+        status, text = AttemptStatus.COMPLETED, None
+        try:
+            self._call(step, workspace, index, total)
+        except (HardStop, ConnectionLostError):
+            raise
+        except BaseException as error:
+            if self._is_lost():
+                raise ConnectionLostError("the server ended the connection during the dry run") from error
+            reason = self._excuse(error)
+            if reason is not None:
+                self._leave_out(step, reason)
+                self._after_excused(workspace)
+                return None
+            status, text = AttemptStatus.FAILED, self._parts.steps.failure_text(guarded(error))
+        if workspace is None and status is AttemptStatus.COMPLETED:
+            self._trial.note_locks(began, is_kept=is_kept)
+        result = StepResult(step, scope, 0, status, time.perf_counter() - started, 1, text)
+        self._report.add(result)
+        self._parts.emit(StepFinished(step, scope, 0, status, result.seconds, text))
+        return result
+
+    def _after_excused(self, workspace: Workspace | None) -> None:
+        """An excused failure has aborted the transaction: an instance step's ends the dry run here."""
+        if workspace is None:
+            raise _LimitReached
+        raise LeftOut
+
+    def _call(self, step: Step, workspace: Workspace | None, index: int, total: int) -> None:
+        parts = self._parts
+        if workspace is not None and workspace.status == "schema missing" and workspace.schema is None:
+            raise StepError(
+                "the schema of this workspace does not exist",
+                hint="restore it, or correct the workspace's row",
+            )
+        settings = {"lock_timeout": f"{max(1, round(parts.settings.lock_timeout_seconds * 1000))}ms"}
+        if workspace is not None and workspace.schema is not None:
+            schemas = (workspace.schema, *parts.settings.search_path_extra)
+            settings["search_path"] = ", ".join(identifier(schema) for schema in schemas)
+        command = parts.steps.create(step.name)
+        scope = Scope(workspace.id if workspace else None)
+        observer = parts.steps.observer_of(step, scope)
+        if step.has_data_migration:
+            with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
+                self._migrate_data(command, step, workspace, connection)
+        with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
+            if workspace is None:
+                cast("SlowInstanceCommand", command).up(connection)
+            else:
+                cast("WorkspaceCommand", command).run_on_workspace(
+                    self._workspace_context(step, workspace, connection, index, total)
+                )
+
+    def _workspace_context(
+        self, step: Step, workspace: Workspace, connection: Connection, index: int, total: int
+    ) -> RunWorkspaceContext:
+        parts = self._parts
+        return RunWorkspaceContext(
+            workspace=workspace,
+            connection=connection,
+            dry_run=True,
+            verbose=self._options.verbose,
+            index=index,
+            total=total,
+            _stop=parts.stop,
+            _make_log=lambda: author_log(parts.emit, Scope(workspace.id), step.name),
+        )
+
+    def _migrate_data(
+        self, command: object, step: Step, workspace: Workspace | None, connection: Connection
+    ) -> None:
+        parts = self._parts
+
+        @contextmanager
+        def own_transaction() -> Iterator[Connection]:
+            with connection.begin_nested():
+                yield connection
+
+        cast("SlowInstanceCommand", command).run_data_migration(
+            RunDataMigrationContext(
+                dry_run=True,
+                verbose=self._options.verbose,
+                log=author_log(parts.emit, Scope(workspace.id if workspace else None), step.name),
+                workspace=workspace,
+                _stop=parts.stop,
+                _open=own_transaction,
+                _workspaces=lambda: iter(self._survey.listing.in_scope),
+            )
+        )
+
+    def _excuse(self, error: BaseException) -> str | None:
+        found = database_error(error)
+        if found is None:
+            return None
+        if found.sqlstate == _NEW_ENUM_VALUE:
+            return "it uses an enum value that is new in the same transaction"
+        if found.sqlstate in _UNDEFINED and self._report.not_simulated:
+            names = ", ".join(entry.step.name for entry in self._report.not_simulated)
+            return f"it may need what was not simulated ({names}): {found.diag.message_primary}"
+        return None
+
+    def _leave_out(self, step: Step, reason: str) -> None:
+        if step.name not in self._left_out:
+            self._left_out.add(step.name)
+            self._report.not_simulated.append(NotSimulated(step, reason))
+
+    def _end_early(self, last: PlannedVersion | None, at: PlannedVersion) -> None:
+        self._report.simulated_to = last.version if last else None
+        looked = f"up to the barrier after {last.version}" if last else "not beyond its instance steps"
+        text = (
+            f"the dry run looked {looked}: {at.version} would hold more locks, or block others longer, than"
+            " it may; try it on a copy of the database to see all of it"
+        )
+        self._report.warnings.append(text)
+        self._parts.emit(Notice(text, "warning"))
+
+    def _is_lost(self) -> bool:
+        return is_connection_lost(self._parts.steps.session.driver)
+
+    def _note(self, released: Sequence[LockedTable]) -> None:
+        """Add up locked tables; those of workspaces go by their name alone."""
+        schemas = {workspace.schema for workspace in self._survey.workspaces.values()}
+        for table in released:
+            label = f"<workspace>.{table.name}" if table.schema in schemas else f"{table.schema}.{table.name}"
+            known = self._locks.get(label)
+            self._locks[label] = TableLock(
+                label, max(table.seconds, known.seconds if known else 0.0), (known.count if known else 0) + 1
+            )
+
+    def _outcome(self, plan: Plan) -> Outcome:
+        if self._report.failures:
+            return Outcome.FAILED
+        if self._parts.stop.requested:
+            return Outcome.INTERRUPTED
+        if plan.stop is None or plan.stop.reason is StopReason.FILTERED:
+            return Outcome.DONE
+        return Outcome.STOPPED_AT_BARRIER if plan.stop.reason is StopReason.SLOW_DEFERRED else Outcome.REFUSED

@@ -1,0 +1,1 @@
+"""How the instance and the workspaces are; nothing here writes."""

@@ -1,0 +1,311 @@
+"""Stand-ins and helpers for tests, the product's own and those of people who write commands.
+
+def test_note_is_added(engine):
+    with engine.begin() as connection:
+        run_command(AddNote, connection, workspace=Workspace("42", schema="ws_42"))
+        assert connection.execute(text("select count(*) from note")).scalar() == 0
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar, cast
+from weakref import WeakSet
+
+import psycopg
+from sqlalchemy import Connection, text
+
+from upgrader.command import SlowInstanceCommand, WorkspaceCommand
+from upgrader.database.connect import identifier
+from upgrader.database.guard import check_transaction, enter_guard, install_guard, leave_guard
+from upgrader.errors import RunSupersededError
+from upgrader.events import Event
+from upgrader.history.store import AttemptFilter, HistorySnapshot
+from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope, Step, Workspace
+from upgrader.registry import registry_of
+from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext
+from upgrader.runner.stop import StopToken
+from upgrader.version import ReleaseVersion
+
+EventT = TypeVar("EventT", bound=Event)
+_ProgressKey = tuple[str | None, frozenset[tuple[str, AttemptStatus]], ReleaseVersion | None]
+
+
+class RecordingSink:
+    """An event sink that keeps everything it is told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Keep an event."""
+        self.events.append(event)
+
+    def of(self, kind: type[EventT]) -> list[EventT]:
+        """Give the events of one type, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+class InMemoryHistoryStore:
+    """A history that is forgotten with its object; the same suite holds it and the SQL store to one behaviour.
+
+    Attributes:
+        exists: False acts as a database without a history, for as long as nothing is written.
+    """
+
+    def __init__(
+        self, *, exists: bool = True, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.exists = exists
+        self._clock = clock
+        self._rows: list[Attempt] = []
+        self._through: dict[Scope, ReleaseVersion] = {}
+
+    def snapshot(self) -> HistorySnapshot:
+        """Read how far every scope is."""
+        shared: dict[_ProgressKey, Progress] = {}
+        progress = {scope: self._progress(scope, shared) for scope in {row.scope for row in self._rows}}
+        instance = progress.pop(Scope(), Progress())
+        workspaces = {
+            scope.workspace_id: each for scope, each in progress.items() if scope.workspace_id is not None
+        }
+        return HistorySnapshot(self.exists, instance, workspaces)
+
+    def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
+        """Give attempts, newest first."""
+        found = [row for row in reversed(self._rows) if _is_wanted(row, wanted)]
+        yield from found if wanted.limit is None else found[: wanted.limit]
+
+    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+        """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
+        for scope in dict.fromkeys(scopes):
+            yield from (row for row in self._latest(scope) if row.status is not AttemptStatus.COMPLETED)
+
+    def last_attempt(self, name: str, scope: Scope) -> int:
+        """Give the number of the latest attempt; 0 where there is none."""
+        return max((row.attempt for row in self._rows if (row.name, row.scope) == (name, scope)), default=0)
+
+    def start(self, attempt: Attempt) -> None:
+        """Keep a `running` row.
+
+        Raises:
+            RunSupersededError: the attempt is recorded already.
+        """
+        self._insert(replace(attempt, finished_at=None))
+
+    def finish(self, attempt: Attempt, *, is_running: bool) -> None:
+        """Keep the outcome of an attempt.
+
+        Raises:
+            RunSupersededError: the attempt is recorded already, or its `running` row is not there any more.
+        """
+        if not is_running:
+            self._insert(replace(attempt, finished_at=self._clock()))
+            return
+        place = self._find(attempt)
+        if place is None or self._rows[place].status is not AttemptStatus.RUNNING:
+            raise RunSupersededError(
+                f"the running attempt {attempt.attempt} of {attempt.name} is not there any more"
+            )
+        self._rows[place] = replace(
+            self._rows[place],
+            status=attempt.status,
+            error_message=attempt.error_message,
+            finished_at=self._clock(),
+        )
+
+    def interrupt_running(self) -> int:
+        """Turn each `running` row into `interrupted`; give their number."""
+        running = [place for place, row in enumerate(self._rows) if row.status is AttemptStatus.RUNNING]
+        for place in running:
+            self._rows[place] = replace(
+                self._rows[place],
+                status=AttemptStatus.INTERRUPTED,
+                error_message="the run that executed this attempt ended before it did",
+                finished_at=self._clock(),
+            )
+        return len(running)
+
+    def mark(self, enrolment: Enrolment, scopes: Iterable[Scope], *, label: str, executed_by: str) -> int:
+        """Keep one mark for each scope; a scope that has this very mark already is left alone."""
+        name = f"{enrolment.text}_{label}"
+        new = [scope for scope in dict.fromkeys(scopes) if self.last_attempt(name, scope) == 0]
+        for scope in new:
+            kind = "fast-instance" if scope.is_instance else "workspace"
+            mark = Attempt(name, kind, enrolment.text, scope, AttemptStatus.COMPLETED, 1, executed_by, "")
+            self._insert(replace(mark, is_initial=True, finished_at=self._clock()))
+        return len(new)
+
+    def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
+        """Record how far scopes are; a scope without any row is left out."""
+        known = {row.scope for row in self._rows}
+        self._through.update({scope: version for scope, version in through.items() if scope in known})
+
+    def _insert(self, attempt: Attempt) -> None:
+        if self._find(attempt) is not None:
+            raise RunSupersededError(f"attempt {attempt.attempt} of {attempt.name} is recorded already")
+        self.exists = True
+        started = attempt.started_at or self._clock()
+        self._rows.append(replace(attempt, id=len(self._rows) + 1, started_at=started))
+
+    def _find(self, wanted: Attempt) -> int | None:
+        key = (wanted.name, wanted.scope, wanted.attempt)
+        places = (place for place, row in enumerate(self._rows) if (row.name, row.scope, row.attempt) == key)
+        return next(places, None)
+
+    def _latest(self, scope: Scope) -> Sequence[Attempt]:
+        latest: dict[str, Attempt] = {}
+        for row in self._rows:
+            if row.scope == scope and not row.is_initial:
+                other = latest.get(row.name)
+                latest[row.name] = row if other is None or other.attempt < row.attempt else other
+        return list(latest.values())
+
+    def _progress(self, scope: Scope, shared: dict[_ProgressKey, Progress]) -> Progress:
+        marks = [row.version for row in self._rows if row.scope == scope and row.is_initial]
+        enrolled = marks[-1] if marks else None
+        states = {row.name: row.status for row in self._latest(scope)}
+        through = self._through.get(scope)
+        progress = Progress(
+            enrolment=Enrolment.parse(enrolled) if enrolled is not None else None,
+            completed=frozenset(name for name, status in states.items() if status is AttemptStatus.COMPLETED),
+            open={name: status for name, status in states.items() if status is not AttemptStatus.COMPLETED},
+            through=through,
+        )
+        return shared.setdefault((enrolled, frozenset(states.items()), through), progress)
+
+
+def run_command(
+    command: type[Any],
+    connection: Connection,
+    *,
+    workspace: Workspace | None = None,
+    workspaces: Sequence[Workspace] = (),
+    search_path_extra: Sequence[str] = ("public",),
+) -> None:
+    """Run a command as an upgrade would, in the transaction that is open on `connection`; record nothing.
+
+    The connection is guarded while the command runs: ending the transaction fails, as it does in an upgrade.
+    A data migration runs first, its `ctx.transaction()` in a savepoint. The caller commits or rolls back.
+    For a command with `transactional=False` give a connection in autocommit
+    (`execution_options(isolation_level="AUTOCOMMIT")`).
+
+    Args:
+        command: the decorated class.
+        workspace: for a workspace command: where it runs.
+        workspaces: what `ctx.workspaces()` gives in a data migration.
+        search_path_extra: the schemas after the workspace's own.
+
+    Raises:
+        LoadingError: the class is not a valid command; nothing ran.
+        GuardError: the command did to its transaction what it may not do.
+        ValueError: a workspace command without a workspace, or the other way round.
+    """
+    registry = registry_of([command])
+    step = next(iter(registry.sequence))
+    if step.is_workspace != (workspace is not None):
+        raise ValueError(f"{command.__name__} needs {'a' if step.is_workspace else 'no'} workspace")
+    trial = _Trial(step, registry.create(step.name), connection, workspace, workspaces)
+    if workspace is not None and workspace.schema is not None:
+        path = ", ".join(identifier(schema) for schema in (workspace.schema, *search_path_extra))
+        connection.execute(
+            text("select set_config('search_path', :path, :local)"),
+            {"path": path, "local": step.transactional},
+        )
+    trial.run()
+
+
+_guarded: WeakSet[Connection] = WeakSet()
+
+
+@dataclass
+class _Trial:
+    """One command, run for a test."""
+
+    step: Step
+    command: object
+    connection: Connection
+    workspace: Workspace | None
+    workspaces: Sequence[Workspace]
+
+    def run(self) -> None:
+        """Run it, guarded."""
+        if not self.step.transactional:
+            self._call()
+            return
+        connection = self.connection
+        if connection not in _guarded:
+            install_guard(connection)
+            _guarded.add(connection)
+        transaction = connection.get_transaction() or connection.begin()
+        connection.execute(text("select"))  # begins it on the server, too
+        driver = cast("psycopg.Connection", connection.connection.driver_connection)
+        enter_guard(connection)
+        try:
+            self._call()
+        finally:
+            leave_guard(connection)
+        check_transaction(connection, transaction, driver.info.transaction_status)
+
+    def _call(self) -> None:
+        if self.step.has_data_migration:
+            cast("SlowInstanceCommand", self.command).run_data_migration(self._migration_context())
+        if self.workspace is None:
+            cast("SlowInstanceCommand", self.command).up(self.connection)
+        else:
+            cast("WorkspaceCommand", self.command).run_on_workspace(self._workspace_context(self.workspace))
+
+    def _workspace_context(self, workspace: Workspace) -> RunWorkspaceContext:
+        return RunWorkspaceContext(
+            workspace=workspace,
+            connection=self.connection,
+            dry_run=False,
+            verbose=False,
+            index=1,
+            total=1,
+            _stop=StopToken(),
+            _make_log=self._log,
+        )
+
+    def _migration_context(self) -> RunDataMigrationContext:
+        return RunDataMigrationContext(
+            dry_run=False,
+            verbose=False,
+            log=self._log(),
+            workspace=self.workspace,
+            _stop=StopToken(),
+            _open=self._savepoint,
+            _workspaces=lambda: iter(self.workspaces),
+        )
+
+    @contextmanager
+    def _savepoint(self) -> Iterator[Connection]:
+        with self.connection.begin_nested():
+            yield self.connection
+
+    def _log(self) -> logging.Logger:
+        return logging.getLogger(f"upgrader.command.{self.step.name}")
+
+
+def _is_wanted(row: Attempt, wanted: AttemptFilter) -> bool:
+    if (wanted.workspace_id is not None or wanted.instance_only) and row.scope != Scope(wanted.workspace_id):
+        return False
+    if wanted.status is not None and row.status is not wanted.status:
+        return False
+    return wanted.step is None or wanted.step in _names(row.name)
+
+
+def _names(full_name: str) -> Iterator[str]:
+    """Give what a step may be called by: its full name, its class, its timestamp."""
+    yield full_name
+    head, _, timestamp = full_name.rpartition("_")
+    if timestamp.isdigit():
+        yield timestamp
+        yield head.partition("_")[2]
+
+
+__all__ = ["InMemoryHistoryStore", "RecordingSink", "run_command"]

@@ -1,0 +1,3 @@
+"""Not scanned, because its folder begins with `_`: it would not even import."""
+
+raise RuntimeError("not ready")

@@ -1,0 +1,1 @@
+"""What tests share: a PostgreSQL server, its databases and roles, and projects that use them."""

@@ -1,0 +1,193 @@
+"""The PostgreSQL server that the tests run on, and the databases and roles they are given."""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote, urlencode
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import NullPool, create_engine
+
+from upgrader.database.embedded import embedded_server
+from upgrader.demo.before import prepare
+
+SERVER_VARIABLE = "UPGRADER_TEST_DATABASE_URL"
+"""Run the tests on this server instead of the wheel's: the URL of a superuser."""
+
+PREFIX = "upgrader_test"
+PATIENCE_SECONDS = 60.0
+
+# The tests kill clients, never the machine: what is not flushed is not lost.
+_FAST = ("fsync", "full_page_writes")
+_SETUP_LOCK = 7_316_820_515
+
+
+@dataclass(frozen=True)
+class Role:
+    """A role with limited rights, made for one test."""
+
+    name: str
+    password: str
+
+    def url(self, database_url: str, *, password: str | None = None) -> str:
+        """Give the URL of a database for this role."""
+        return with_parameters(database_url, user=self.name, password=password or self.password)
+
+
+@dataclass(frozen=True)
+class PostgresServer:
+    """A running server.
+
+    Attributes:
+        url: a superuser's.
+        version: the major version.
+        is_wheel: whether it is the embedded one, started for this test run.
+        run: a name for the test run: everything made on the server begins with it.
+        worker: the pytest-xdist worker, or `main`.
+    """
+
+    url: str
+    version: int
+    is_wheel: bool
+    run: str
+    worker: str
+    _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
+
+    @contextmanager
+    def database(self, *, template: str | None = None) -> Iterator[str]:
+        """Make a database and drop it afterwards, whoever is still connected.
+
+        Args:
+            template: the name of the database to copy; an empty one if not given.
+        """
+        name = self._new_name("db")
+        self._create_database(name, template=template)
+        try:
+            yield self.url_of(name)
+        finally:
+            self._execute(f'drop database if exists "{name}" with (force)')
+
+    def demo_template(self) -> str:
+        """Give the name of the database with the demo's state before the upgrade, built once for all workers."""
+        name = f"{PREFIX}_{self.run}_demo"
+        with self._set_up():
+            if not self._exists(name):
+                unfinished = f"{name}_unfinished"
+                self._execute(f'drop database if exists "{unfinished}" with (force)')
+                self._create_database(unfinished)
+                _fill(self.url_of(unfinished))
+                self._execute(f'alter database "{unfinished}" rename to "{name}"')
+        return name
+
+    def make_role(self, attributes: str = "") -> Role:
+        """Make a role that may log in and nothing else; it is dropped at the end of the test run.
+
+        Args:
+            attributes: of CREATE ROLE, `CREATEDB` for example.
+        """
+        role = Role(self._new_name("role"), secrets.token_hex(8))
+        self._execute(f"create role \"{role.name}\" login password '{role.password}' {attributes}")
+        return role
+
+    def url_of(self, database: str) -> str:
+        """Give the superuser's URL of a database."""
+        return with_parameters(self.url, dbname=database)
+
+    def drop_leftovers(self) -> None:
+        """Drop all databases and roles of the test run."""
+        mine = f"{PREFIX}\\_{self.run}\\_%"
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            for (name,) in admin.execute(
+                "select datname from pg_database where datname like %s", [mine]
+            ).fetchall():
+                admin.execute(f'drop database if exists "{name}" with (force)'.encode())
+            for (name,) in admin.execute(
+                "select rolname from pg_roles where rolname like %s", [mine]
+            ).fetchall():
+                admin.execute(f'drop role if exists "{name}"'.encode())
+
+    def make_fast(self) -> None:
+        """Turn off what protects data from a crash of the machine; on a server of our own only."""
+        with self._set_up() as admin:
+            for name in _FAST:
+                admin.execute(f"alter system set {name} = off".encode())
+            admin.execute("select pg_reload_conf()")
+            wait_until(
+                lambda: all(admin.execute(f"show {name}".encode()).fetchone() == ("off",) for name in _FAST)
+            )
+
+    def _new_name(self, kind: str) -> str:
+        return f"{PREFIX}_{self.run}_{self.worker}_{kind}{next(self._numbers)}"
+
+    def _create_database(self, name: str, *, template: str | None = None) -> None:
+        # Copying the files instead of logging each block: a copy of the demo takes a third of the time.
+        strategy = " strategy file_copy" if self.version >= 15 else ""
+        encoding = "" if template else " encoding 'UTF8'"
+        self._execute(f'create database "{name}" template "{template or "template0"}"{encoding}{strategy}')
+
+    def _exists(self, name: str) -> bool:
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            return admin.execute("select from pg_database where datname = %s", [name]).fetchone() is not None
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            admin.execute(statement.encode())
+
+    @contextmanager
+    def _set_up(self) -> Iterator[psycopg.Connection]:
+        """One worker at a time."""
+        with psycopg.connect(self.url, autocommit=True) as admin:
+            admin.execute("select pg_advisory_lock(%s)", [_SETUP_LOCK])
+            yield admin
+
+
+@contextmanager
+def running_server(given_url: str | None, folder: Path, *, run: str, worker: str) -> Iterator[PostgresServer]:
+    """Give the server at `given_url`, or else one from the wheel with its data in `folder`."""
+    with ExitStack() as stack:
+        url = given_url or stack.enter_context(embedded_server(folder / "data"))
+        url = with_parameters(url)
+        with psycopg.connect(url, autocommit=True) as admin:
+            version = admin.info.server_version // 10_000
+        server = PostgresServer(url, version, is_wheel=given_url is None, run=run, worker=worker)
+        if server.is_wheel:
+            server.make_fast()
+        yield server
+
+
+def with_parameters(url: str, **changes: str) -> str:
+    """Write anything libpq takes as a URI, with other parameters."""
+    parameters = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+    parameters.update(changes)
+    user, password = parameters.pop("user", ""), parameters.pop("password", "")
+    who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+    database = quote(parameters.pop("dbname", "postgres"), safe="")
+    return f"postgresql://{who}@/{database}?{urlencode(parameters, quote_via=quote)}"
+
+
+def wait_until(is_so: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for something that has to come.
+
+    Raises:
+        AssertionError: it did not come in time.
+    """
+    give_up = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up, f"not within {seconds} seconds"
+        time.sleep(0.005)
+
+
+def _fill(url: str) -> None:
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(url), poolclass=NullPool)
+    with engine.begin() as connection:
+        prepare(connection)
+
+
+__all__ = ["PATIENCE_SECONDS", "SERVER_VARIABLE", "PostgresServer", "Role", "running_server", "wait_until"]
