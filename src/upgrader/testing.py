@@ -63,12 +63,13 @@ class InMemoryHistoryStore:
         self.exists = exists
         self._clock = clock
         self._rows: list[Attempt] = []
+        self._places: dict[Scope, dict[tuple[str, int], int]] = {}
         self._through: dict[Scope, ReleaseVersion] = {}
 
     def snapshot(self) -> HistorySnapshot:
         """Read how far every scope is."""
         shared: dict[_ProgressKey, Progress] = {}
-        progress = {scope: self._progress(scope, shared) for scope in {row.scope for row in self._rows}}
+        progress = {scope: self._progress(scope, shared) for scope in self._places}
         instance = progress.pop(Scope(), Progress())
         workspaces = {
             scope.workspace_id: each for scope, each in progress.items() if scope.workspace_id is not None
@@ -87,7 +88,8 @@ class InMemoryHistoryStore:
 
     def last_attempt(self, name: str, scope: Scope) -> int:
         """Give the number of the latest attempt; 0 where there is none."""
-        return max((row.attempt for row in self._rows if (row.name, row.scope) == (name, scope)), default=0)
+        numbers = (number for row_name, number in self._places.get(scope, {}) if row_name == name)
+        return max(numbers, default=0)
 
     def start(self, attempt: Attempt) -> None:
         """Keep a `running` row.
@@ -142,31 +144,33 @@ class InMemoryHistoryStore:
 
     def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
         """Record how far scopes are; a scope without any row is left out."""
-        known = {row.scope for row in self._rows}
-        self._through.update({scope: version for scope, version in through.items() if scope in known})
+        self._through.update({scope: version for scope, version in through.items() if scope in self._places})
 
     def _insert(self, attempt: Attempt) -> None:
-        if self._find(attempt) is not None:
+        places = self._places.setdefault(attempt.scope, {})
+        key = (attempt.name, attempt.attempt)
+        if key in places:
             raise RunSupersededError(f"attempt {attempt.attempt} of {attempt.name} is recorded already")
         self.exists = True
+        places[key] = len(self._rows)
         started = attempt.started_at or self._clock()
         self._rows.append(replace(attempt, id=len(self._rows) + 1, started_at=started))
 
     def _find(self, wanted: Attempt) -> int | None:
-        key = (wanted.name, wanted.scope, wanted.attempt)
-        places = (place for place, row in enumerate(self._rows) if (row.name, row.scope, row.attempt) == key)
-        return next(places, None)
+        return self._places.get(wanted.scope, {}).get((wanted.name, wanted.attempt))
+
+    def _of(self, scope: Scope) -> Iterator[Attempt]:
+        return (self._rows[place] for place in self._places.get(scope, {}).values())
 
     def _latest(self, scope: Scope) -> Sequence[Attempt]:
         latest: dict[str, Attempt] = {}
-        for row in self._rows:
-            if row.scope == scope and not row.is_initial:
-                other = latest.get(row.name)
-                latest[row.name] = row if other is None or other.attempt < row.attempt else other
+        for row in self._of(scope):
+            if not row.is_initial and (row.name not in latest or latest[row.name].attempt < row.attempt):
+                latest[row.name] = row
         return list(latest.values())
 
     def _progress(self, scope: Scope, shared: dict[_ProgressKey, Progress]) -> Progress:
-        marks = [row.version for row in self._rows if row.scope == scope and row.is_initial]
+        marks = [row.version for row in self._of(scope) if row.is_initial]
         enrolled = marks[-1] if marks else None
         states = {row.name: row.status for row in self._latest(scope)}
         through = self._through.get(scope)

@@ -503,12 +503,13 @@ class TestDirectory:
             assert query(uri, "SELECT 1") == "1"
         assert stat.S_IMODE(data.stat().st_mode) == 0o700
 
-    def test_initdb_is_killed_in_the_middle(self, place):
-        """The user that fills it is killed while initdb works; the next one fills it anew."""
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+    def test_initdb_is_cut_off_in_the_middle(self, place, number):
+        """The user that fills it is killed or interrupted while initdb works; the next one fills it anew."""
         data = place / "data"
         user = User(data)
         eventually((data / OWN_FOLDER / "initdb" / "global").exists)
-        user.signal(signal.SIGKILL)
+        user.signal(number)
         assert not (data / "PG_VERSION").exists()
         with embedded_server(data) as uri:
             assert query(uri, "SELECT 1") == "1"
@@ -606,6 +607,16 @@ class TestTrouble:
         assert server_pid(filled) == pid
         for user in users:
             user.leave()
+        assert is_stopped(filled)
+
+    def test_a_start_that_is_interrupted(self, filled):
+        """Ctrl-C while the server starts: it does not stay behind."""
+        with (filled / "postgresql.auto.conf").open("a") as settings:
+            settings.write("hot_standby = off\nrestore_command = 'mkdir slept && sleep 60; false'\n")
+        (filled / "recovery.signal").touch()
+        user = User(filled)
+        eventually((filled / "slept").exists)
+        user.signal(signal.SIGINT)
         assert is_stopped(filled)
 
     def test_a_server_that_others_started(self, place, filled):

@@ -52,8 +52,7 @@ def main() -> int:
     invocation = Invocation(output)
 
     def body() -> int:
-        # What an author's command prints is for people, too: stdout is for data.
-        with ending_on_terminate():
+        with ending_on_terminate(), redirect_stdout(sys.stdout):  # which a verb may replace
             return _code(program.main(arguments, "upgrader", standalone_mode=False, obj=invocation))
 
     program: Any = typer.main.get_command(app)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import shutil
@@ -50,6 +51,11 @@ class Output:
     def is_live(self) -> bool:
         """Whether there is a terminal on which a line may be updated."""
         return self._stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def stdout_width(self) -> int | None:
+        """The width for data; None: not to be folded."""
+        return self._width(self._stdout)
 
     @property
     def stderr_width(self) -> int | None:
@@ -127,6 +133,25 @@ class Output:
         if isinstance(value, Sequence):
             return [self._redacted(one) for one in value]
         return value
+
+
+class AuthorPrints(io.TextIOBase):
+    """In place of `sys.stdout` while authors' code runs: what it prints is for people."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._begun = ""
+
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take text and pass whole lines on."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        if lines:
+            self._output.tell(*(Line(line, verbatim=True) for line in lines))
+        return len(text)
 
 
 def problem_blocks(message: str, hint: str | None = None) -> list[Block]:

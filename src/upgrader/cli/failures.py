@@ -14,13 +14,25 @@ from upgrader.cli.console import Output
 from upgrader.cli.render.blocks import Line
 from upgrader.errors import OperatorError, UpgraderError
 
-REPORT_AT = "report it at https://github.com/upgrader/upgrader/issues, with what `--debug` before the verb shows"
+REPORT_AT = (
+    "report it at https://github.com/upgrader/upgrader/issues, with what `--debug` before the verb shows"
+)
 # The class is Typer's or Click's own, as the release of Typer has it.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
-_BEFORE_THE_VERB = ("--config", "--database-url", "--commands", "--app-version", "--debug", "--no-color", "--version")
+_BEFORE_THE_VERB = (
+    "--config",
+    "--database-url",
+    "--commands",
+    "--app-version",
+    "--debug",
+    "--no-color",
+    "--version",
+)
 
 
-def guarded(body: Callable[[], int], output: Output, *, arguments: list[str], debug: Callable[[], bool]) -> int:
+def guarded(
+    body: Callable[[], int], output: Output, *, arguments: list[str], debug: Callable[[], bool]
+) -> int:
     """Run `body` and give its exit code, or that of the error that it raises, which is told.
 
     Args:

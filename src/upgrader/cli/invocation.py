@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from upgrader.cli.console import Output
+from upgrader.cli.console import AuthorPrints, Output
 
 if TYPE_CHECKING:
     from upgrader.api import Upgrader
@@ -60,8 +61,12 @@ class Invocation:
         return loaded
 
     def upgrader(self, emit: EventSink | None = None, stop: StopToken | None = None) -> Upgrader:
-        """Make the product's object for these settings; touches nothing yet."""
+        """Make the product's object for these settings; touches nothing yet.
+
+        From here on `print` in an author's module goes to people, on stderr: stdout is for data.
+        """
         from upgrader.api import Upgrader
         from upgrader.events import ignore_events
 
+        sys.stdout = AuthorPrints(self.output)
         return Upgrader(self.settings, base=self.loaded.directory, emit=emit or ignore_events, stop=stop)

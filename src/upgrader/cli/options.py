@@ -41,7 +41,9 @@ IncludeMissing = Annotated[
 AllowAhead = Annotated[
     bool, typer.Option("--allow-ahead", help="Run although the database has steps of a later version.")
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show each statement, its time and row count.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show each statement, its time and row count.")
+]
 ShowParameters = Annotated[
     bool, typer.Option("--show-parameters", help="With each statement its parameters: they may be secret.")
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -10,7 +11,7 @@ from upgrader import events
 from upgrader.cli.console import Output
 from upgrader.cli.live import LiveLine
 from upgrader.cli.render.blocks import Block, Line
-from upgrader.cli.render.events import event_blocks
+from upgrader.cli.render.events import event_blocks, segment_line
 
 PAUSE_SECONDS = 10.0
 
@@ -18,17 +19,26 @@ PAUSE_SECONDS = 10.0
 class RunDisplay:
     """Takes events: a line for what matters, an updated one on a terminal for what only moves on.
 
-    Elsewhere a segment has a line every ten seconds at most, and one at its end.
+    Elsewhere a segment has a line every ten seconds at most, and one at its end; so has a wait.
     """
 
-    def __init__(self, output: Output, *, is_verbose: bool = False, shows_parameters: bool = False) -> None:
+    def __init__(
+        self,
+        output: Output,
+        *,
+        is_verbose: bool = False,
+        shows_parameters: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._output = output
         self._is_verbose = is_verbose
         self._shows_parameters = shows_parameters
+        self._clock = clock
         self._live = LiveLine(output)
-        self._told_at = 0.0
+        self._held: list[Block] | None = []
+        self._segment_began = self._segment_told = 0.0
         self._failed = 0
-        self._begun: list[Block] = []
+        self._wait_told = -PAUSE_SECONDS
 
     def __enter__(self) -> Self:
         return self
@@ -37,25 +47,65 @@ class RunDisplay:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.clear()
+        self._release()
 
     def __call__(self, event: events.Event) -> None:
         """Take an event."""
         match event:
-            case events.RunStarted() | events.Notice() if not self._is_begun:
-                self._begun += event_blocks(event, is_verbose=self._is_verbose)
-                return
             case events.Waiting():
                 self._wait(event)
-                return
+            case events.RunStarted() | events.Notice() if self._held is not None:
+                self._held += self._blocks(event)  # that it is the first upgrade is the first line of all
+            case events.FirstUpgrade():
+                self._output.tell(*self._blocks(event))
+            case _:
+                self._release()
+                self._move(event)
+                self._tell(self._blocks(event))
+
+    def _move(self, event: events.Event) -> None:
+        """Let the updated line follow."""
+        match event:
+            case events.StepStarted() if event.scope.is_instance:
+                self._live.say(event.step.class_name)
             case events.SegmentStarted():
-                self._live.begin_segment(event.version.text, event.total)
-                self._told_at, self._failed = time.monotonic(), 0
+                self._segment_began = self._segment_told = self._clock()
+                self._failed = 0
+                self._live.begin_bar(event.version.text, event.total)
             case events.WorkspaceFinished():
                 self._advance(event)
-            case events.StepStarted() if event.scope.is_instance:
-                self._live.say(f"{event.step.class_name} ...")
-            case events.SegmentFinished() | events.StepFinished():
-                self._live.clear(only_text=isinstance(event, events.StepFinished))
-            case events.RunFinished():
+            case events.SegmentFinished() | events.RunFinished():
                 self._live.clear()
-        self._tell(event)
+            case events.StepFinished() if event.scope.is_instance:
+                self._live.clear()
+
+    def _advance(self, event: events.WorkspaceFinished) -> None:
+        self._failed += event.result == "failed"
+        now = self._clock()
+        seconds = now - self._segment_began
+        self._live.advance(failed=self._failed, rate=event.index / seconds if seconds > 0 else 0.0)
+        if not self._live.is_live and now - self._segment_told >= PAUSE_SECONDS:
+            self._segment_told = now
+            version = event.version.text
+            line = segment_line(
+                version, through=event.index, total=event.total, failed=self._failed, seconds=seconds
+            )
+            self._output.tell(line)
+
+    def _wait(self, event: events.Waiting) -> None:
+        if self._live.is_live:
+            self._live.say(event.message)
+        elif self._clock() - self._wait_told >= PAUSE_SECONDS:
+            self._wait_told = self._clock()
+            self._output.tell(Line(event.message))
+
+    def _release(self) -> None:
+        held, self._held = self._held, None
+        self._tell(held or [])
+
+    def _tell(self, blocks: list[Block]) -> None:
+        if blocks:
+            self._output.tell(*blocks)
+
+    def _blocks(self, event: events.Event) -> list[Block]:
+        return event_blocks(event, is_verbose=self._is_verbose, shows_parameters=self._shows_parameters)

@@ -35,6 +35,7 @@ _SESSION_SETTINGS = {
     "standard_conforming_strings": "on",
 }
 # A server whose platform cannot watch a socket refuses this one setting (invalid value).
+_OLDEST_SERVER = 14
 _OPTIONAL_SETTING = "client_connection_check_interval"
 
 
@@ -72,13 +73,13 @@ class Connector:
             DatabaseUnavailableError: it cannot be opened.
         """
         try:
-            return self._open(_SESSION_SETTINGS)
+            return _supported(self._open(_SESSION_SETTINGS))
         except psycopg.OperationalError as error:
             if _OPTIONAL_SETTING not in str(error):
                 raise _unavailable(error, self.description) from error
         settings = {key: value for key, value in _SESSION_SETTINGS.items() if key != _OPTIONAL_SETTING}
         try:
-            return self._open(settings)
+            return _supported(self._open(settings))
         except psycopg.OperationalError as error:
             raise _unavailable(error, self.description) from error
 
@@ -96,6 +97,17 @@ class Connector:
             "application_name": self.application_name,
         }
         return psycopg.connect(join_conninfo(parameters), autocommit=True, prepare_threshold=None)
+
+
+def _supported(driver: psycopg.Connection) -> psycopg.Connection:
+    version = driver.info.server_version
+    if version < _OLDEST_SERVER * 10_000:
+        driver.close()
+        raise DatabaseUnavailableError(
+            f"the server is PostgreSQL {version // 10_000}",
+            hint=f"upgrade the server: PostgreSQL {_OLDEST_SERVER} or newer is needed",
+        )
+    return driver
 
 
 def client_name() -> str:

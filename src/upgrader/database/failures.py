@@ -49,6 +49,11 @@ def is_connection_lost(driver: psycopg.Connection) -> bool:
     return driver.closed
 
 
+def is_terminated(error: psycopg.Error) -> bool:
+    """Tell whether the server says that it ends the connection, or goes down."""
+    return error.sqlstate in _TERMINATED
+
+
 def translate_run_error(error: psycopg.Error) -> RunError:
     """Say what the driver's error on one of the program's own statements means for the run."""
     text = " ".join(str(error).split())
@@ -57,7 +62,7 @@ def translate_run_error(error: psycopg.Error) -> RunError:
             f"the connection to the server was lost: {text}",
             hint="nothing is left half done; run the same command again",
         )
-    if error.sqlstate in _TERMINATED:
+    if is_terminated(error):
         return ConnectionLostError(
             f"the server ended the connection: {text}",
             hint="nothing is left half done; run the same command again",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 from upgrader.command import CommandKind
 from upgrader.errors import LoadingError
 from upgrader.registry.decorators import Declaration, declarations_of
-from upgrader.registry.place import place_of
+from upgrader.registry.place import is_same_file, place_of
 from upgrader.registry.source import ClassSource, SourceFile
 
 _INSTANCE_KINDS = {"fast": CommandKind.FAST, "slow": CommandKind.SLOW}
@@ -70,19 +69,15 @@ class Candidate:
     def place_of_method(self, name: str) -> str:
         """The method as `file:line`; where it is inherited or no plain function, the class statement."""
         code = getattr(vars(self.target).get(name), "__code__", None)
-        if self.file is None or code is None or not _is_same(code.co_filename, self.file.path):
+        if self.file is None or code is None or not is_same_file(code.co_filename, self.file.path):
             return self.place
         return self.file.place(code.co_firstlineno)
 
 
 def _line(file: SourceFile | None, declarations: tuple[Declaration, ...]) -> int | None:
-    if file is None or not declarations or not _is_same(declarations[0].file, file.path):
+    if file is None or not declarations or not is_same_file(declarations[0].file, file.path):
         return None
     return declarations[0].line
-
-
-def _is_same(name: str, path: Path) -> bool:
-    return name == str(path) or os.path.realpath(name) == os.path.realpath(path)
 
 
 def _file_of(target: type[Any]) -> SourceFile | None:

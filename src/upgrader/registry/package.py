@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from upgrader.errors import LoadingError, Problem
 from upgrader.registry.failure import import_problems
+from upgrader.registry.place import is_same_file
 
 if TYPE_CHECKING:
     from upgrader.registry.scan import ScannedFile
@@ -66,6 +67,8 @@ class CommandPackage:
         """
         parent = self._folder(file.folders)
         name = f"{parent.__name__}.{_module_name(file.path.stem)}"
+        if name in sys.modules and not is_same_file(sys.modules[name].__file__ or "", file.path):
+            name += "~"  # a folder of the same name stands beside the file
         if name in sys.modules:
             return sys.modules[name]
         try:
@@ -83,14 +86,14 @@ class CommandPackage:
         name, directory = self.name, self.directory
         package = self._package(name, directory)
         for folder in folders:
-            parent = package
-            directory = directory / folder
-            name = f"{name}.{_module_name(folder)}"
-            package = self._package(name, directory)
-            setattr(parent, _module_name(folder), package)
+            parent, directory = package, directory / folder
+            package = self._package(f"{parent.__name__}.{_module_name(folder)}", directory)
+            setattr(parent, package.__name__.rpartition(".")[2], package)
         return package
 
     def _package(self, name: str, directory: Path) -> ModuleType:
+        if name in sys.modules and str(directory) not in getattr(sys.modules[name], "__path__", ()):
+            name += "~"  # a file of the same name, or another portion of a package in several places
         if name in sys.modules:
             return sys.modules[name]
         init = directory / "__init__.py"

@@ -12,6 +12,11 @@ def place_of(path: str | Path, line: int | None = None) -> str:
     return shown if line is None else f"{shown}:{line}"
 
 
+def is_same_file(one: str | Path, other: str | Path) -> bool:
+    """Tell whether two paths lead to one file; neither has to be there."""
+    return str(one) == str(other) or os.path.realpath(one) == os.path.realpath(other)
+
+
 def _relative(path: Path) -> str:
     try:
         here = Path.cwd()

@@ -1,6 +1,6 @@
 """What is wrong with one command class; and, where nothing is, the command.
 
-Pure: it looks at the class and its source and runs none of the author's code.
+It looks at the class and its source; no command is made or run.
 """
 
 from __future__ import annotations
@@ -183,6 +183,6 @@ def _summary(candidate: Candidate) -> str:
 def _shown(value: object) -> str:
     try:
         text = repr(value)
-    except ValueError:  # an integer of thousands of digits
-        return f"a {type(value).__name__} too long to print"
+    except Exception:  # an integer of thousands of digits, an object that cannot say what it is
+        return f"a {type(value).__name__} that cannot be printed"
     return text if len(text) <= 60 else text[:57] + "..."

@@ -17,6 +17,7 @@ from upgrader.database.failures import (
     database_error,
     describe_failure,
     is_connection_lost,
+    is_terminated,
     needs_missing_extension,
     repeatable_reason,
 )
@@ -283,6 +284,8 @@ class _Execution:
                     observer=self._runner.observer_of(self._task.step, self._task.scope),
                 )
             except psycopg.OperationalError as error:
+                if error.sqlstate is not None and not is_terminated(error):
+                    raise  # a lock timeout on the workspace table, for example
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
             if not self._probe_is_due or workspace is None:
                 return transaction

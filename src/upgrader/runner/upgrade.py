@@ -7,12 +7,13 @@ truth again. That is how new workspaces are taken along, and how a barrier is ch
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import psycopg
 
 from upgrader.database.failures import translate_run_error
-from upgrader.errors import RunError
+from upgrader.errors import OperatorError, RunError
 from upgrader.events import (
     EventSink,
     FirstUpgrade,
@@ -32,10 +33,11 @@ from upgrader.runner.segment import SegmentExecutor
 from upgrader.runner.step_runner import StepRunner, StepTask
 from upgrader.runner.stop import HardStop, StopToken
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason
-from upgrader.sequence.planner import make_plan, reached
+from upgrader.sequence.planner import inferred_version, make_plan, reached
 from upgrader.sequence.sequence import StepSequence
+from upgrader.sequence.state import DatabaseState
 from upgrader.survey import Survey, take_survey
-from upgrader.version import ReleaseVersion
+from upgrader.version import ApplicationVersion, ReleaseVersion
 from upgrader.workspaces import WorkspaceSource
 
 _BARRIER_POLL_SECONDS = 0.1
@@ -85,6 +87,11 @@ class UpgradeRun:
             report.outcome = Outcome.INTERRUPTED
         except RunError as error:
             report.outcome, report.error = Outcome.FAILED, error
+        except OperatorError as error:
+            if not self._under_way:
+                raise
+            # "Refused before anything ran" would be wrong by now: the server went away, or the workspace table.
+            report.outcome, report.error = Outcome.FAILED, RunError(error.message, hint=error.hint)
         except psycopg.Error as error:
             report.outcome, report.error = Outcome.FAILED, translate_run_error(error)
         report.signal_name = parts.stop.signal_name
@@ -107,28 +114,39 @@ class UpgradeRun:
             return
         if self._options.selection.is_filtered:
             self._walk_filtered(survey, plan)
-            return
+        else:
+            self._walk_all(survey, plan)
+
+    def _walk_all(self, survey: Survey, plan: Plan) -> None:
+        reached_version: ReleaseVersion | None = None
         while not self._is_over(plan):
             current = _first(plan)
             if current is None:
                 break
-            survey, plan, current = self._pass_barrier(survey, plan, current)
-            if current is None:
-                continue
+            if current.version != reached_version:
+                survey, plan = self._pass_barrier(survey, plan)
+                reached_version, was = current.version, current
+                current = _first(plan)
+                if self._is_over(plan) or current is None or current.version != was.version:
+                    reached_version = None
+                    continue
             if not self._run_version(current, survey):
+                plan = replace(plan, stop=None)
                 break
             survey, plan = self._look()
         self._finish(survey, plan)
 
     def _walk_filtered(self, survey: Survey, plan: Plan) -> None:
         """Run one segment with what comes before it; what an unfiltered run would do next is told."""
-        for version in plan.versions:
-            if version.is_empty or self._parts.stop.requested:
-                continue
-            if not self._run_version(version, survey):
-                break
-        after, _ = self._look()
-        self._finish(after, replace(plan, versions=()))
+        if not plan.is_empty:
+            survey, plan = self._pass_barrier(survey, plan)
+        if not plan.refusals:
+            for version in plan.versions:
+                if version.is_empty or self._parts.stop.requested:
+                    continue
+                if not self._run_version(version, survey):
+                    break
+        self._finish(survey, plan if plan.refusals else replace(plan, versions=_deferred_only(plan)))
 
     def _begin(self, survey: Survey, plan: Plan) -> None:
         report, parts = self._report, self._parts
@@ -161,24 +179,21 @@ class UpgradeRun:
         return survey, make_plan(parts.sequence, survey.state, options)
 
     def _record_through(self, survey: Survey) -> None:
-        parts = self._parts
+        """Record for each scope the version that it has wholly behind it.
+
+        A workspace is no further than the instance: a version that has no step for it is not passed before
+        the run has come through it.
+        """
+        parts, state = self._parts, survey.state
         application = parts.settings.app_version
-        found: dict[int, ReleaseVersion | None] = {}
+        due = parts.sequence.covered_by(application)
         changed: dict[Scope, ReleaseVersion] = {}
-        instance = survey.state.instance
-        version = reached(parts.sequence, instance, workspace=False, application=application)
-        if version is not None and version != instance.through:
+        version = reached(due, state.instance, workspace=False, application=application)
+        if version is not None and version != state.instance.through:
             changed[INSTANCE] = version
-        for member in survey.state.members:
-            progress = member.progress
-            if progress.enrolment is None:
-                continue
-            if id(progress) not in found:
-                now = reached(parts.sequence, progress, workspace=True, application=application)
-                found[id(progress)] = now if now != progress.through else None
-            version = found[id(progress)]
-            if version is not None:
-                changed[Scope(member.workspace_id)] = version
+        walked = inferred_version(due, state.instance, workspace=False)
+        if walked is not None:
+            changed.update(_newly_through(state, due.up_to(walked), application))
         if changed:
             parts.store.record_through(changed)
 
@@ -189,24 +204,17 @@ class UpgradeRun:
             or (self._options.fail_fast and bool(self._report.failures))
         )
 
-    def _pass_barrier(
-        self, survey: Survey, plan: Plan, current: PlannedVersion
-    ) -> tuple[Survey, Plan, PlannedVersion | None]:
-        """Before instance steps begin: look once more while nobody is enrolling a workspace.
+    def _pass_barrier(self, survey: Survey, plan: Plan) -> tuple[Survey, Plan]:
+        """Before a version begins: look once more while nobody is enrolling a workspace.
 
         A workspace that is being made in a transaction that is not committed yet would otherwise be missed.
         """
-        if not current.instance_steps:
-            return survey, plan, current
         if not self._take_barrier():
-            return survey, plan, None
+            return survey, plan
         try:
-            survey, plan = self._look()
+            return self._look()
         finally:
             self._parts.lock.release_barrier()
-        now = _first(plan)
-        same = now is not None and now.version == current.version and not plan.refusals
-        return survey, plan, now if same else None
 
     def _take_barrier(self) -> bool:
         parts, started, told = self._parts, time.monotonic(), 0.0
@@ -288,6 +296,27 @@ class UpgradeRun:
 
 def _first(plan: Plan) -> PlannedVersion | None:
     return next((version for version in plan.versions if not version.is_empty), None)
+
+
+def _newly_through(
+    state: DatabaseState, walked: StepSequence, application: ApplicationVersion
+) -> Iterator[tuple[Scope, ReleaseVersion]]:
+    """Give the workspaces that have come further than is recorded; one look per distinct progress."""
+    found: dict[int, ReleaseVersion | None] = {}
+    for member in state.members:
+        progress = member.progress
+        if progress.enrolment is None:
+            continue
+        if id(progress) not in found:
+            now = reached(walked, progress, workspace=True, application=application)
+            found[id(progress)] = now if now != progress.through else None
+        version = found[id(progress)]
+        if version is not None:
+            yield Scope(member.workspace_id), version
+
+
+def _deferred_only(plan: Plan) -> list[PlannedVersion]:
+    return [replace(version, instance_steps=(), tasks=()) for version in plan.versions if version.deferred]
 
 
 def count_tables(lock: RunLock) -> int:

@@ -76,8 +76,9 @@ def _is_ahead(due: StepSequence, progress: Progress, application: ApplicationVer
 
 
 def _versions_beyond(due: StepSequence, progress: Progress) -> Iterator[ReleaseVersion]:
-    if progress.position is not None:
-        yield progress.position
+    # Not what it is recorded as through: a version without a step for this scope has left nothing in it.
+    if progress.enrolment is not None and progress.enrolment.version is not None:
+        yield progress.enrolment.version
     for name in progress.completed - due.by_name.keys():
         version = version_of(name)
         if version is not None:

@@ -268,6 +268,14 @@ def test_an_importable_package_is_imported_once(tmp_path: Path, monkeypatch: pyt
     assert first.command_class("1.0.0_X_1") is second.command_class("1.0.0_X_1")
 
 
+def test_a_package_in_several_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A package whose parts lie in several directories is scanned in all of them."""
+    for number in (1, 2):
+        root = write(tmp_path / str(number), {"loading_ns/up/v1/x.py": HEAD + fast(f"X{number}", number)})
+        monkeypatch.syspath_prepend(str(root))
+    assert len(load(["loading_ns.up"], base=tmp_path / "nowhere").sequence) == 2
+
+
 def test_a_package_that_fails_and_a_module_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What goes wrong inside of a package is told with its line, not as if it were not there."""
     monkeypatch.syspath_prepend(str(tmp_path))

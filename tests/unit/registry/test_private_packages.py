@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.unit.registry.authoring import HEAD, fast, load_files, write
 from upgrader.registry import load
 
@@ -40,6 +42,23 @@ def test_a_sibling_is_loaded_once(tmp_path: Path):
     )
     a = sys.modules[registry.command_class("1.0.0_A_1").__module__]
     assert a.B is registry.command_class("1.0.0_B_2")
+
+
+@pytest.mark.parametrize("early", ["", "from . import a\n"])
+def test_a_file_and_a_folder_of_one_name(tmp_path: Path, early: str):
+    """A module and a folder beside it may have one name; both are loaded, whichever is imported first."""
+    registry = load_files(
+        tmp_path,
+        {
+            "1.py": HEAD + early + fast("First", 1),
+            "a.py": HEAD + fast("File", 2),
+            "a/_near.py": "N = 1\n",
+            "a/x.py": HEAD + "from ._near import N\n" + fast("Folder", 3),
+            "b.c/x.py": HEAD + fast("Dotted", 4),
+            "b.c.py": HEAD + fast("DottedFile", 5),
+        },
+    )
+    assert len(registry.sequence) == 5
 
 
 def test_an_import_at_run_time_works(tmp_path: Path):

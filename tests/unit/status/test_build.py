@@ -132,7 +132,8 @@ def test_an_unknown_id_is_an_error_that_says_where_to_look() -> None:
 def test_a_hundred_thousand_workspaces_are_counted_by_progress() -> None:
     """Rows are made when they are read: the report adds little to what the survey holds."""
     kinds = [ALL, NO_SLOW, done(SEQUENCE, "w3")]
-    state = database(ALL, **{f"w{number}": kinds[number % 3] for number in range(100_000)})
+    members = [Member(f"w{number}", kinds[number % 3], "ACTIVE") for number in range(100_000)]
+    state = DatabaseState(instance=ALL, members=members)
     workspaces = {member.workspace_id: Workspace(member.workspace_id) for member in state.members}
     survey = Survey(state, WorkspaceListing(exists=True), workspaces)
     tracemalloc.start()

@@ -109,6 +109,10 @@ def test_a_mark_counts_as_done() -> None:
     assert health(done(SEQUENCE, enrolment="1.2.0"), workspace=True) is Health.AHEAD
 
 
+def test_a_scope_that_is_through_a_later_version_without_steps_for_it_is_not_ahead() -> None:
+    assert health(done(SEQUENCE, "w3 a4 w6", through="1.2.0"), workspace=True) is Health.UP_TO_DATE
+
+
 def test_steps_that_the_code_no_longer_has() -> None:
     """They make a scope ahead only if they are of a later version."""
     pruned = done(SEQUENCE, "w3 a4 w6", gone=["0.9.0_Old_1"])

@@ -12,7 +12,14 @@ from typing import Any
 Redact = Callable[[str], str]
 
 _ESCAPES = {"error": "1;31", "warning": "33", "hint": "36", "good": "32", "dim": "2", "bold": "1"}
-_RICH = {"error": "bold red", "warning": "yellow", "hint": "cyan", "good": "green", "dim": "dim", "bold": "bold"}
+_RICH = {
+    "error": "bold red",
+    "warning": "yellow",
+    "hint": "cyan",
+    "good": "green",
+    "dim": "dim",
+    "bold": "bold",
+}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NO_LIMIT = 100_000
 _HEAD_LINE = "    \n    \n -- \n    \n    \n    \n    \n    \n"
@@ -71,7 +78,9 @@ def to_text(
         redact: takes secrets out; called before anything is folded, so that no half of one is left.
     """
     pieces = (
-        _table(block, width, colour, redact) if isinstance(block, Table) else _line(block, width, colour, redact)
+        _table(block, width, colour, redact)
+        if isinstance(block, Table)
+        else _line(block, width, colour, redact)
         for block in blocks
     )
     return "".join(pieces)
@@ -130,9 +139,7 @@ def _table(table: Table, width: int | None, colour: bool, redact: Redact) -> str
     made = RichTable(box=Box(_HEAD_LINE, ascii=True), show_edge=False, pad_edge=False, header_style="bold")
     for column in table.columns:
         justify: Any = "right" if column.right else "left"
-        made.add_column(
-            Text(column.title), no_wrap=column.whole, overflow="fold", justify=justify
-        )
+        made.add_column(Text(column.title), no_wrap=column.whole, overflow="fold", justify=justify)
     for row in table.rows:
         cells = (cell if isinstance(cell, Cell) else Cell(cell) for cell in row)
         made.add_row(*(Text(clean(redact(cell.text)), style=_RICH.get(cell.style, "")) for cell in cells))

@@ -86,9 +86,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "left": report.left,
         "error": error_fields(report.error) if report.error else None,
         "simulated_to": _text(report.simulated_to),
-        "not_simulated": [
-            {"step": one.step.name, "reason": one.reason} for one in report.not_simulated
-        ],
+        "not_simulated": [{"step": one.step.name, "reason": one.reason} for one in report.not_simulated],
         "table_locks": [
             {"table": lock.table, "seconds": round(lock.seconds, 3)} for lock in report.table_locks
         ],

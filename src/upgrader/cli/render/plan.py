@@ -23,7 +23,9 @@ def plan_blocks(report: PlanReport) -> Iterator[Block]:
     if state.is_first:
         rows = len(state.members) + len(state.others)
         yield Line(f"first upgrade: there is no history yet; {counted(rows, 'workspace')} would be enrolled")
-        yield Line("adopt a database that is at some version already with `upgrader baseline VERSION`", indent=2)
+        yield Line(
+            "adopt a database that is at some version already with `upgrader baseline VERSION`", indent=2
+        )
     yield Line(_workspaces(report))
     for version in plan.versions:
         yield Line()

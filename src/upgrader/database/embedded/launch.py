@@ -83,12 +83,16 @@ class Launcher:
             return True
         os.kill(found.pid, signal.SIGINT)  # "fast": open transactions are rolled back
         give_up = time.monotonic() + STOP_SECONDS
-        while (now := self._alive()) is not None and now.pid == found.pid:
+        while self._still_runs(found.pid):
             if time.monotonic() > give_up:
                 return False
             time.sleep(_PAUSE_SECONDS)
         remove_short_folder(found.socket_folder, self.account)
         return True
+
+    def _still_runs(self, pid: int) -> bool:
+        now = Postmaster.read(self.directory.path)
+        return now is not None and now.pid == pid and now.is_alive()
 
     def _alive(self) -> Postmaster | None:
         """Give the live server, known by its socket: a process number alone may be another program's."""

@@ -1,0 +1,90 @@
+"""The last line of a terminal, updated in place: a progress bar, or what is being waited for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from upgrader.cli.console import Output
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+_BAR_WIDTH = 16
+
+
+class LiveLine:
+    """One line at most. Does nothing where there is no terminal."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._is_bar = False
+
+    @property
+    def is_live(self) -> bool:
+        """Whether anybody can see it."""
+        return self._output.is_live
+
+    def begin_bar(self, title: str, total: int) -> None:
+        """Show how many of `total` are through, how many failed, the rate and the time left."""
+        if not self.is_live:
+            return
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+        self._start(
+            title,
+            total,
+            TextColumn("{task.description}", markup=False),
+            BarColumn(_BAR_WIDTH),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[failed]}", markup=False, style="red"),
+            TextColumn("{task.fields[rate]}", markup=False),
+            TimeRemainingColumn(),
+        )
+        self._is_bar = True
+
+    def advance(self, *, failed: int, rate: float) -> None:
+        """Move the bar on by one."""
+        if self._progress is not None and self._task is not None and self._is_bar:
+            told = f"{failed:,} failed" if failed else ""
+            self._progress.update(self._task, advance=1, failed=told, rate=f"{rate:,.0f}/s")
+
+    def say(self, text: str) -> None:
+        """Show a sentence with the time that it has stood there; a bar keeps its place."""
+        if not self.is_live or self._is_bar:
+            return
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=text)
+            return
+        from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        spinner = SpinnerColumn("line")
+        self._start(text, None, spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+
+    def clear(self) -> None:
+        """Take it away."""
+        if self._progress is not None:
+            self._output.above = None
+            self._progress.stop()
+        self._progress, self._task, self._is_bar = None, None, False
+
+    def _start(self, title: str, total: int | None, *columns: object) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+        from rich.text import Text
+
+        self.clear()
+        console = Console(
+            file=self._output.stderr,
+            force_terminal=True,
+            no_color=not self._output.colour,
+            highlight=False,
+            markup=False,
+            emoji=False,
+            width=self._output.stderr_width,
+        )
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)  # type: ignore[arg-type]
+        self._task = self._progress.add_task(title, total=total, failed="", rate="")
+        self._progress.start()
+        self._output.above = lambda text: console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)
