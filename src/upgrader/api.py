@@ -14,7 +14,7 @@ from upgrader.database.connect import Connector
 from upgrader.database.retry import RetryPolicy
 from upgrader.database.session import CommandSession
 from upgrader.errors import OperatorError
-from upgrader.events import EventSink, ignore_events, quiet
+from upgrader.events import EventSink, Notice, ignore_events, quiet
 from upgrader.history.layout import bring_up_to_date
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
@@ -382,7 +382,9 @@ class Upgrader:
             return
         from upgrader.database.embedded import embedded_server
 
-        with embedded_server(Path(embedded_path(url))) as uri:
+        with embedded_server(
+            Path(embedded_path(url)), notify=lambda message: self._emit(Notice(message))
+        ) as uri:
             yield uri
 
     @contextmanager

@@ -727,15 +727,28 @@ class TestOperatingSystemUsers:
         assert use(filled) == "served"
 
     def test_the_os_user_is_made_once_and_named(self):
-        """The first time it is said; the second time it is there."""
+        """Four processes need it at once: one makes it and says so, all get the same."""
         name = f"upgrader-test-{os.getpid()}"
-        said: list[str] = []
+        program = (
+            "import sys; from upgrader.database.embedded.ownership import ensure_account\n"
+            "print(ensure_account(name=sys.argv[1], notify=lambda line: print(line, file=sys.stderr)))"
+        )
+        makers = [
+            subprocess.Popen(
+                [sys.executable, "-c", program, name],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(4)
+        ]
         try:
-            made = ensure_account(notify=said.append, name=name)
-            assert ensure_account(notify=said.append, name=name) == made == find_account(name)
+            answers = [maker.communicate(timeout=PATIENCE_SECONDS) for maker in makers]
+            assert {account.strip() for account, _ in answers} == {str(find_account(name))}
         finally:
             subprocess.run(["userdel", name], check=True, capture_output=True)
-        assert said == [f"made the OS user {name}, because PostgreSQL does not run as root"]
+        said = f"made the OS user {name}, because PostgreSQL does not run as root\n"
+        assert sorted(text for _, text in answers) == ["", "", "", said]
 
     def test_a_system_without_useradd(self, monkeypatch):
         """Says what is missing, and two ways out."""

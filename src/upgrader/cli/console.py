@@ -9,12 +9,15 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from upgrader.cli.render.blocks import Block, Line, to_text
 from upgrader.errors import LoadingError, UpgraderError
 
-_PLAIN = str.maketrans({"…": "...", "–": "-", "→": "->", "·": "-", "×": "x", "“": '"', "”": '"', "’": "'"})
+if TYPE_CHECKING:
+    from upgrader.redaction import Redactor
+
+_PLAIN = str.maketrans({"…": "...", "\u2013": "-", "\u00d7": "x"})
 
 
 class Output:
@@ -32,6 +35,7 @@ class Output:
         self._stderr = stderr
         self._columns = environment.get("COLUMNS", "")
         self._secrets: tuple[str, ...] = ()
+        self._redactor: Redactor | None = None
         self.colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
         self.above: Callable[[str], None] | None = None
         for stream in (stdout, stderr):
@@ -65,12 +69,15 @@ class Output:
     def add_secrets(self, secrets: Iterable[str]) -> None:
         """Hide these values from now on."""
         self._secrets = (*self._secrets, *secrets)
+        self._redactor = None
 
     def redact(self, text: str) -> str:
         """Take secrets out of a text."""
-        from upgrader.redaction import Redactor
+        if self._redactor is None:
+            from upgrader.redaction import Redactor
 
-        return Redactor().with_secrets(*self._secrets).redact(text)
+            self._redactor = Redactor().with_secrets(*self._secrets)
+        return self._redactor.redact(text)
 
     def show(self, *blocks: Block) -> None:
         """Write data to stdout, as people read it."""
@@ -193,4 +200,4 @@ def _let_go(stream: TextIO) -> None:
 
 
 def _nowhere() -> TextIO:
-    return Path(os.devnull).open("w")  # noqa: SIM115 - as long as the process
+    return Path(os.devnull).open("w")

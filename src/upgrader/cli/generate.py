@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
 from upgrader.cli import exit_codes
 from upgrader.cli.invocation import Invocation
-
-if TYPE_CHECKING:
-    from upgrader.generate import CommandType as TypeName
 
 
 class CommandType(StrEnum):
@@ -44,7 +41,7 @@ def generate(
     warnings = released_warnings(release, invocation.settings, directory)
     path = scaffold_command(
         name=name,
-        type=cast("TypeName", kind.value),
+        type=kind.value,
         version=release,
         directory=directory,
         transactional=not non_transactional,

@@ -30,7 +30,7 @@ def stopping_on_signals(stop: StopToken, cancel: Callable[[], None]) -> Iterator
     """
     from upgrader.runner.stop import HardStop
 
-    def handle(number: int, frame: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         name = signal.Signals(number).name
         if not stop.requested:
             stop.request(name)
@@ -52,7 +52,7 @@ def stopping_on_signals(stop: StopToken, cancel: Callable[[], None]) -> Iterator
 def ending_on_terminate() -> Iterator[None]:
     """Let SIGTERM end the program through its `finally` blocks: an embedded server is stopped by one."""
 
-    def handle(number: int, frame: FrameType | None) -> NoReturn:
+    def handle(_number: int, _frame: FrameType | None) -> NoReturn:
         raise SystemExit(exit_codes.TERMINATED)
 
     with _handlers(handle, numbers=(signal.SIGTERM,)):

@@ -214,7 +214,7 @@ begin
     end if;
     -- A barrier that is being passed waits for this transaction, or this transaction for it.
     perform pg_advisory_xact_lock_shared({barrier});
-    select enrolled into present from {schema}.scope where workspace_id = p_workspace_id;
+    select enrolled into present from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id;
     if present is not null then
         if present <> p_version then
             raise exception 'workspace % is enrolled at % already', p_workspace_id, present
@@ -242,14 +242,15 @@ def read_layout_version(driver: psycopg.Connection, schema: str) -> int | None:
     Raises:
         LayoutError: it is newer than this program, or the schema holds something else.
     """
-    row = driver.execute(
-        "select to_regclass(%s)::text, to_regclass(%s)::text",
-        [f"{identifier(schema, 'meta')}", f"{identifier(schema, 'history')}"],
-    ).fetchone()
-    assert row is not None
-    if row == (None, None):
+    # to_regclass() fails where the role may not use the schema; the catalog tells everybody.
+    found = driver.execute(
+        "select relname from pg_class where relname in ('meta', 'history')"
+        " and relnamespace = (select oid from pg_namespace where nspname = %s)",
+        [schema],
+    ).fetchall()
+    if not found:
         return None
-    if row[0] is None:
+    if ("meta",) not in found:
         raise LayoutError(
             f"the schema {schema} has a table history that is not this program's",
             hint='set another schema, for example schema = "upgrader_history"',
@@ -258,9 +259,18 @@ def read_layout_version(driver: psycopg.Connection, schema: str) -> int | None:
 
 
 def _checked_version(driver: psycopg.Connection, schema: str) -> int:
-    row = driver.execute(
-        f"select value from {identifier(schema, 'meta')} where key = 'layout'".encode()
-    ).fetchone()
+    try:
+        row = driver.execute(
+            f"select value::text from {identifier(schema, 'meta')} where key::text = 'layout'".encode()
+        ).fetchone()
+    except psycopg.errors.UndefinedColumn:
+        row = None
+    except psycopg.errors.InsufficientPrivilege as error:
+        user, name = driver.info.user, identifier(schema)
+        raise LayoutError(
+            f"role {user} may not read the history in the schema {schema}",
+            hint=f"let its owner run: GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO {identifier(user)};",
+        ) from error
     if row is None or not str(row[0]).isdigit():
         raise LayoutError(
             f"the schema {schema} has a table meta that is not this program's",
@@ -290,10 +300,15 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool 
         with driver.transaction(force_rollback=is_trial):
             create_layout(driver, schema)
     except psycopg.errors.InsufficientPrivilege as error:
-        user = driver.info.user
+        user, name = driver.info.user, identifier(schema)
+        remedy = (
+            f"ALTER SCHEMA {name} OWNER TO"
+            if _is_there(driver, schema)
+            else f"CREATE SCHEMA {name} AUTHORIZATION"
+        )
         raise LayoutError(
             f"role {user} may not make the history schema {schema}: {error.diag.message_primary}",
-            hint=f"let an administrator run: CREATE SCHEMA {identifier(schema)} AUTHORIZATION {identifier(user)};",
+            hint=f"let an administrator run: {remedy} {identifier(user)};",
         ) from error
 
 
@@ -310,10 +325,14 @@ def check_block(schema: str) -> str:
 def create_layout(driver: psycopg.Connection, schema: str) -> None:
     """Make the tables and functions, and the schema where it is missing, in the transaction that is open."""
     # CREATE SCHEMA IF NOT EXISTS asks for the right to create one even where it is there.
-    present = driver.execute("select to_regnamespace(%s) is not null", [identifier(schema)]).fetchone()
-    if present == (False,):
+    if not _is_there(driver, schema):
         driver.execute(f"create schema {identifier(schema)}".encode())
     driver.execute(_layout_sql(schema).encode())
+
+
+def _is_there(driver: psycopg.Connection, schema: str) -> bool:
+    row = driver.execute("select to_regnamespace(%s) is not null", [identifier(schema)]).fetchone()
+    return row == (True,)
 
 
 def _layout_sql(schema: str) -> str:

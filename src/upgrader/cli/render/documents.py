@@ -79,7 +79,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "failures": [_failure(failure) for failure in report.failures],
         "deferred": [step_fields(step) for step in report.deferred],
         "stop": _stop(report.stop),
-        "refusals": _refusals(report.refusals),
+        "refusals": refusal_fields(report.refusals),
         "unenrolled": list(report.unenrolled),
         "warnings": list(report.warnings),
         "signal": report.signal_name,
@@ -88,7 +88,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "simulated_to": _text(report.simulated_to),
         "not_simulated": [{"step": one.step.name, "reason": one.reason} for one in report.not_simulated],
         "table_locks": [
-            {"table": lock.table, "seconds": round(lock.seconds, 3)} for lock in report.table_locks
+            {"table": lock.table, "seconds": round(lock.seconds, 3), "count": lock.count} for lock in report.table_locks
         ],
     }
 
@@ -106,7 +106,7 @@ def plan_document(report: PlanReport, exit_code: int) -> Document:
         "steps_to_run": sum(version.step_count for version in plan.versions),
         "versions": [_planned(version) for version in plan.versions],
         "stop": _stop(plan.stop),
-        "refusals": _refusals(plan.refusals),
+        "refusals": refusal_fields(plan.refusals),
         "warnings": list(plan.warnings),
     }
 
@@ -153,8 +153,8 @@ def history_document(attempts: Sequence[Attempt], exit_code: int, *, has_more: b
                 "executed_by_version": one.executed_by_version,
                 "checksum": one.checksum,
                 "error_message": one.error_message,
-                "started_at": _time(one.started_at),
-                "finished_at": _time(one.finished_at),
+                "started_at": time_text(one.started_at),
+                "finished_at": time_text(one.finished_at),
             }
             for one in attempts
         ],
@@ -206,7 +206,8 @@ def _stop(stop: Stop | None) -> Document | None:
     }
 
 
-def _refusals(refusals: Iterable[Refusal]) -> list[Document]:
+def refusal_fields(refusals: Iterable[Refusal]) -> list[Document]:
+    """Give refusals; `subjects` are the step names or workspace ids that each is about."""
     return [
         {
             "reason": refusal.reason.value,
@@ -222,5 +223,6 @@ def _text(value: object | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _time(value: datetime | None) -> str | None:
+def time_text(value: datetime | None) -> str | None:
+    """Give a time as ISO 8601."""
     return value.isoformat() if value else None

@@ -57,10 +57,9 @@ def next_blocks(report: RunReport) -> Iterator[Block]:
         count = counted(len(report.unenrolled), "workspace")
         yield from _problem(f"{count} appeared during the run and are not enrolled: {ids}", _ENROLL)
     elif outcome == "done" and report.deferred:
-        yield Line("run `upgrader upgrade --include-slow` when there is time for slow steps", **_HINT)
+        yield Line("run `upgrader upgrade --include-slow` when there is time for slow steps", "hint:", "hint")
 
 
-_HINT = {"label": "hint:", "style": "hint"}
 _AGAIN = "run the same command again: it goes on where it was"
 _ENROLL = (
     "`upgrader workspace enroll ID` says that it was made in the present shape, "
@@ -111,7 +110,8 @@ def _dry_run(report: RunReport) -> Iterator[Block]:
     for one in report.not_simulated:
         yield Line(f"not simulated: {one.step.name}: {one.reason}", style="warning")
     for lock in report.table_locks:
-        yield Line(f"locked exclusively: {lock.table} for {duration(lock.seconds)}")
+        times = f", {lock.count:,} times" if lock.count > 1 else ""
+        yield Line(f"locked exclusively: {lock.table} for {duration(lock.seconds)}{times}")
     if report.dry_run and report.simulated_to is not None:
         yield Line(f"the dry run looked as far as the barrier after {report.simulated_to}", style="warning")
 
@@ -137,7 +137,7 @@ def _stopped(report: RunReport) -> Iterator[Block]:
     assert report.stop is not None
     style = "" if report.outcome.value == "done" else "warning"
     yield Line(report.stop.message, style=style)
-    yield Line(report.stop.hint, **_HINT)
+    yield Line(report.stop.hint, "hint:", "hint")
 
 
 def _problem(message: str, hint: str) -> Iterator[Block]:

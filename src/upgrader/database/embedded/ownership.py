@@ -6,13 +6,14 @@ runs it as themselves, and nothing here does anything.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
 import stat
 import subprocess
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 SERVER_USER = "pgserver"
 _ADMIN_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
-_ATTEMPTS = 50
-_PAUSE_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,27 +61,8 @@ def ensure_account(*, notify: Notify, name: str = SERVER_USER) -> Account:
             f"PostgreSQL does not run as root, and there is no useradd to make the OS user {name!r} for it",
             hint=f"make that user by other means (adduser -S -D -H {name}), or run as an ordinary user",
         )
-    command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-    command += ["--shell", "/usr/sbin/nologin", name]
-    said = ""
-    for _ in range(_ATTEMPTS):
-        made = subprocess.run(
-            command, env={"PATH": _ADMIN_PATH}, capture_output=True, text=True, errors="replace", check=False
-        )
-        account = find_account(name)
-        if account is not None:
-            if made.returncode == 0:
-                notify(f"made the OS user {name}, because PostgreSQL does not run as root")
-            return account
-        said = made.stderr.strip()
-        # One useradd at a time: others fail at once while the user database is locked.
-        if "lock" not in said:
-            break
-        time.sleep(_PAUSE_SECONDS)
-    raise EmbeddedServerError(
-        f"PostgreSQL does not run as root, and the OS user {name!r} cannot be made for it: {said}",
-        hint="make that user by hand, or run as an ordinary user",
-    )
+    with _one_at_a_time(useradd):
+        return find_account(name) or _make_account(useradd, name=name, notify=notify)
 
 
 def user_name(uid: int) -> str:
@@ -130,6 +110,33 @@ def open_files(folders: Iterable[Path], *, account: Account, notify: Notify) -> 
             notify(
                 f"made {opened} files and folders in {folder} readable for all OS users: they are the server"
             )
+
+
+@contextmanager
+def _one_at_a_time(program: str) -> Iterator[None]:
+    # Two useradd at once both succeed for one name, and the second replaces the first's number.
+    descriptor = os.open(program, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _make_account(useradd: str, *, name: str, notify: Notify) -> Account:
+    command = [useradd, "--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
+    command += ["--shell", "/usr/sbin/nologin", name]
+    made = subprocess.run(
+        command, env={"PATH": _ADMIN_PATH}, capture_output=True, text=True, errors="replace", check=False
+    )
+    account = find_account(name)
+    if made.returncode != 0 or account is None:
+        raise EmbeddedServerError(
+            f"PostgreSQL does not run as root, and the OS user {name!r} cannot be made: {made.stderr.strip()}",
+            hint="make that user by hand, or run as an ordinary user",
+        )
+    notify(f"made the OS user {name}, because PostgreSQL does not run as root")
+    return account
 
 
 def _open_file(path: Path, account: Account) -> bool:

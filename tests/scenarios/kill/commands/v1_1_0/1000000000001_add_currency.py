@@ -1,0 +1,16 @@
+"""A column."""
+
+from sqlalchemy import Connection, text
+
+from upgrader import instance_command
+
+from .._effect import record_effect
+
+
+@instance_command("1.1.0", 1000000000001)
+class AddCurrency:
+    """Add customer.currency."""
+
+    def up(self, connection: Connection) -> None:
+        connection.execute(text("alter table core.customer add column currency text"))
+        record_effect(connection, "AddCurrency")
