@@ -96,7 +96,9 @@ class TableSource:
         if types is None:
             return WorkspaceListing(exists=False)
         collation = ' collate "C"' if types[self.id_column] == "S" else ""
-        query = f"select {self._row} from {identifier(*self.table)} order by {self._quoted(self.id_column)}{collation}"
+        # By the column, not by the text that it is selected as: `id` alone would mean the output column.
+        order = f"listed.{self._quoted(self.id_column)}{collation}"
+        query = f"select {self._row} from {identifier(*self.table)} listed order by {order}"
         wanted, inside, outside = frozenset(self.statuses), list[Workspace](), list[Workspace]()
         try:
             with session.driver.transaction(), session.driver.cursor(name="upgrader_workspaces") as cursor:

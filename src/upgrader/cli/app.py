@@ -10,20 +10,21 @@ from typing import Annotated, Any
 
 import typer
 
-from upgrader.cli import (
-    demo,
-    exit_codes,
-    generate,
-    history,
-    init,
-    list as list_,
-    plan,
-    upgrade,
-)
+from upgrader.cli import exit_codes
+from upgrader.cli.baseline import baseline
 from upgrader.cli.console import Output
+from upgrader.cli.demo import demo
 from upgrader.cli.failures import guarded
+from upgrader.cli.generate import generate
+from upgrader.cli.history import history
+from upgrader.cli.init import init
 from upgrader.cli.invocation import Invocation
+from upgrader.cli.list import list_commands
+from upgrader.cli.plan import plan
 from upgrader.cli.signals import ending_on_terminate
+from upgrader.cli.status import status
+from upgrader.cli.upgrade import upgrade
+from upgrader.cli.workspace import workspace
 
 app = typer.Typer(
     name="upgrader",
@@ -31,18 +32,23 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 a step failed, 2 refused before anything ran, 3 another upgrade is running, "
     "4 stopped before a version, 5 something was found, 70 a bug, 130/143 signals.",
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # with Rich the help of `upgrade` would take longer than Alembic's
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _VERBS: dict[str, Callable[..., int]] = {
-    "init": init.init,
-    "generate": generate.generate,
-    "list": list_.list_commands,
-    "plan": plan.plan,
-    "upgrade": upgrade.upgrade,
-    "history": history.history,
+    "init": init,
+    "generate": generate,
+    "list": list_commands,
+    "plan": plan,
+    "upgrade": upgrade,
+    "status": status,
+    "history": history,
+    "baseline": baseline,
 }
 for _name, _verb in _VERBS.items():
     app.command(_name)(_verb)
+app.add_typer(workspace, name="workspace")
+app.command("demo")(demo)
 
 
 def main() -> int:

@@ -15,7 +15,10 @@ def baseline(
     version: Annotated[str, typer.Argument(metavar="VERSION", help="The version that the database is at.")],
     wait_lock: options.WaitLock = 0.0,
 ) -> int:
-    """Adopt a database that is at VERSION already: everything up to it counts as done, nothing runs."""
+    """Adopt a database that is at VERSION already.
+
+    Everything up to it counts as done, in the instance and in every workspace. Nothing runs.
+    """
     from upgrader.cli.progress import RunDisplay
     from upgrader.cli.render.blocks import Line
     from upgrader.cli.render.wording import counted

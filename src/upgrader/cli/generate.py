@@ -30,7 +30,10 @@ def generate(
         bool, typer.Option("--non-transactional", help="Run it in autocommit, outside a transaction.")
     ] = False,
 ) -> int:
-    """Write a new command file and print its path; needs no database."""
+    """Write a new command file and print its path.
+
+    Needs no database. The path is all that goes to stdout.
+    """
     from upgrader.cli.new_command import command_directory, release_of, released_warnings
     from upgrader.generate import scaffold_command
     from upgrader.registry.place import place_of

@@ -10,7 +10,10 @@ from upgrader.cli.render.blocks import Line
 
 
 def init(context: typer.Context) -> int:
-    """Write a configuration and a directory of commands, never over a file that is there."""
+    """Write a configuration and a directory for commands.
+
+    Nothing that is there is ever overwritten.
+    """
     from pathlib import Path
 
     from upgrader.generate import init_project

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from upgrader.cli.console import AuthorPrints, Output
 
 if TYPE_CHECKING:
     from upgrader.api import Upgrader
-    from upgrader.events import EventSink
+    from upgrader.events import Event, EventSink
     from upgrader.runner.stop import StopToken
     from upgrader.settings import LoadedSettings, Settings
 
@@ -28,7 +28,7 @@ class Invocation:
     database_url: str | None = None
     commands: tuple[str, ...] = ()
     app_version: str | None = None
-    debug: bool = field(default=False)
+    debug: bool = False
 
     @classmethod
     def of(cls, context: typer.Context) -> Invocation:
@@ -60,13 +60,28 @@ class Invocation:
             self.output.warn(warning)
         return loaded
 
+    def with_settings(self, settings: Settings) -> Invocation:
+        """Give an invocation with these settings, wherever they come from."""
+        from upgrader.settings import LoadedSettings
+
+        self.output.add_secrets(settings.secrets)
+        made = replace(self)
+        made.loaded = LoadedSettings(settings, (), None, Path.cwd())
+        return made
+
     def upgrader(self, emit: EventSink | None = None, stop: StopToken | None = None) -> Upgrader:
         """Make the product's object for these settings; touches nothing yet.
 
         From here on `print` in an author's module goes to people, on stderr: stdout is for data.
         """
         from upgrader.api import Upgrader
-        from upgrader.events import ignore_events
 
         sys.stdout = AuthorPrints(self.output)
-        return Upgrader(self.settings, base=self.loaded.directory, emit=emit or ignore_events, stop=stop)
+        return Upgrader(self.settings, base=self.loaded.directory, emit=emit or self._tell_notice, stop=stop)
+
+    def _tell_notice(self, event: Event) -> None:
+        from upgrader.cli.render.events import event_blocks
+        from upgrader.events import Notice
+
+        if isinstance(event, Notice):
+            self.output.tell(*event_blocks(event))

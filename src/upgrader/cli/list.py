@@ -9,7 +9,10 @@ from upgrader.cli.invocation import Invocation
 
 
 def list_commands(context: typer.Context, json: options.Json = False) -> int:
-    """Show every command by version and kind; needs no database."""
+    """Show every command by version and kind.
+
+    Needs no database. Commands above the application's version are dormant.
+    """
     from upgrader.cli.render.blocks import Line
     from upgrader.cli.render.documents import list_document
     from upgrader.cli.render.listing import list_blocks

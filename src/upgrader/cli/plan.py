@@ -20,7 +20,10 @@ def plan(
     allow_ahead: options.AllowAhead = False,
     json: options.Json = False,
 ) -> int:
-    """Show what `upgrade` would run, where it would stop and why; runs nothing."""
+    """Show what `upgrade` would run, and where it would stop.
+
+    Runs nothing and takes no lock. Takes the options of `upgrade`.
+    """
     from upgrader.cli.render.documents import plan_document
     from upgrader.cli.render.plan import plan_blocks
 

@@ -32,8 +32,7 @@ def run_and_report(
     display = RunDisplay(invocation.output, is_verbose=is_verbose, shows_parameters=shows_parameters)
     report = _run(invocation, run, stop, display)
     if report is None:
-        invocation.output.problem(f"stopped by {stop.signal_name}", "nothing was run")
-        return exit_codes.of_signal(stop.signal_name)
+        return _never_begun(invocation, stop.signal_name, as_json=as_json)
     code = exit_codes.of_outcome(report.outcome, report.signal_name)
     show_report(invocation, report, code, as_json=as_json)
     return code
@@ -49,6 +48,16 @@ def show_report(invocation: Invocation, report: RunReport, code: int, *, as_json
     else:
         invocation.output.show(*run_blocks(report))
     invocation.output.tell(*next_blocks(report))
+
+
+def _never_begun(invocation: Invocation, signal_name: str | None, *, as_json: bool) -> int:
+    from upgrader.cli.render.documents import envelope
+
+    code = exit_codes.of_signal(signal_name)
+    invocation.output.problem(f"stopped by {signal_name}", "nothing was run")
+    if as_json:
+        invocation.output.show_json({**envelope(exit_codes.word(code), code), "signal": signal_name})
+    return code
 
 
 def _run(

@@ -29,7 +29,10 @@ def upgrade(
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
-    """Bring the instance and every workspace up to the application's version."""
+    """Bring instance and workspaces up to the application's version.
+
+    Version by version: fast steps, slow steps if they are included, then every workspace.
+    """
     from upgrader.cli.run import run_and_report
 
     wanted = options.upgrade_options(

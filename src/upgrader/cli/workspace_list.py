@@ -9,7 +9,10 @@ from upgrader.cli.invocation import Invocation
 
 
 def list_workspaces(context: typer.Context, json: options.Json = False) -> int:
-    """Show every workspace, also those out of scope, with where it was enrolled and what it is through."""
+    """Show every workspace and how far it is.
+
+    Also those out of scope, with where each was enrolled and what it is through.
+    """
     from upgrader.cli.render.workspaces import workspaces_blocks, workspaces_document
 
     invocation = Invocation.of(context)

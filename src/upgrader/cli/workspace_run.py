@@ -26,7 +26,10 @@ def run(
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
-    """Run one workspace command where it is pending and everything before it is done."""
+    """Run one workspace command where it is pending.
+
+    Only where everything before it is done. Attempts are recorded as in an upgrade.
+    """
     from upgrader.cli.run import run_and_report
     from upgrader.sequence.plan import Selection
 

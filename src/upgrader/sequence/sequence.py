@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from upgrader.model import Step
+    from upgrader.model import Progress, Step
     from upgrader.version import ApplicationVersion, ReleaseVersion
 
 
@@ -41,6 +41,19 @@ class StepSequence:
     def covered_by(self, application: ApplicationVersion) -> StepSequence:
         """Give the part that is due with `application`; the rest is dormant."""
         return StepSequence(tuple(step for step in self.steps if application.covers(step.version)))
+
+    def released(self, instance: Progress) -> StepSequence:
+        """Give the sequence as it stands with the instance's progress.
+
+        A workspace step with `after_slow` counts as slow only while a slow step of its version is pending.
+        """
+        waiting = {step.version for step in self.steps if step.is_slow and not instance.is_done(step)}
+        return StepSequence(
+            tuple(
+                replace(step, after_slow=False) if step.after_slow and step.version not in waiting else step
+                for step in self.steps
+            )
+        )
 
     @cached_property
     def versions(self) -> tuple[VersionSteps, ...]:

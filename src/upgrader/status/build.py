@@ -70,7 +70,7 @@ def build_status(
     state = survey.state
     asked = _asked(state, query)
     yardstick = Yardstick(
-        sequence,
+        sequence.released(state.instance),
         options.app_version,
         is_run_alive=running is not None,
         unenrolled_run_all=options.unenrolled_run_all,

@@ -99,3 +99,12 @@ def test_nothing_is_inferred_of_a_scope_without_history() -> None:
     assert inferred_version(seq("1.0.0 f1"), unknown, workspace=True) is None
     application = ApplicationVersion.parse("9.9.9")
     assert reached(seq("1.0.0 f1"), unknown, workspace=True, application=application) is None
+
+
+@pytest.mark.parametrize(("instance", "expected"), [("f1", "1.1.0"), ("f1 s2", "None")])
+def test_a_step_after_slow_counts_as_slow_only_while_a_slow_step_is_pending(
+    instance: str, expected: str
+) -> None:
+    """1.0.0 f1 s2 │ w3 a4: with s2 done, a plain upgrade runs a4, so it is simply pending."""
+    released = SEQUENCE.released(done(SEQUENCE, instance))
+    assert str(inferred_version(released, done(SEQUENCE, "w3"), workspace=True)) == expected

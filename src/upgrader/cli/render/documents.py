@@ -88,7 +88,8 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "simulated_to": _text(report.simulated_to),
         "not_simulated": [{"step": one.step.name, "reason": one.reason} for one in report.not_simulated],
         "table_locks": [
-            {"table": lock.table, "seconds": round(lock.seconds, 3), "count": lock.count} for lock in report.table_locks
+            {"table": lock.table, "seconds": round(lock.seconds, 3), "count": lock.count}
+            for lock in report.table_locks
         ],
     }
 

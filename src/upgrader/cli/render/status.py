@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from upgrader.status.running import RunningUpgrade
 
 ROWS_AT_MOST = 50
-_STYLES = {"up-to-date": "good", "slow-pending": "hint", "behind": "warning", "failed": "error", "ahead": "warning"}
+_STYLES = {
+    "up-to-date": "good",
+    "slow-pending": "hint",
+    "behind": "warning",
+    "failed": "error",
+    "ahead": "warning",
+}
 _SETTLED = ("up-to-date", "slow-pending", "ahead")
 _COLUMNS = (
     Column("workspace", whole=True),

@@ -82,7 +82,9 @@ def workspaces_document(survey: Survey, exit_code: int) -> Document:
                 "status": row.workspace.status,
                 "schema": row.workspace.schema,
                 "in_scope": row.in_scope,
-                "enrolled_at": None if survey.state.is_first and row.enrolled_at == "start" else row.enrolled_at,
+                "enrolled_at": None
+                if survey.state.is_first and row.enrolled_at == "start"
+                else row.enrolled_at,
                 "through": row.through,
             }
             for row in listed(survey)
