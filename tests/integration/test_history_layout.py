@@ -20,7 +20,17 @@ from upgrader.model import INSTANCE, Attempt, AttemptStatus, Enrolment, Scope
 from upgrader.runner.options import UpgradeOptions
 from upgrader.version import ReleaseVersion
 
-SCHEMAS = ["upgrader", "My History", 'say "no"', "it's", "täbelle", "{schema}", "semi;colon", "100%s", "s" * 63]
+SCHEMAS = [
+    "upgrader",
+    "My History",
+    'say "no"',
+    "it's",
+    "täbelle",
+    "{schema}",
+    "semi;colon",
+    "100%s",
+    "s" * 63,
+]
 
 
 def relations(connection: psycopg.Connection) -> list[str]:

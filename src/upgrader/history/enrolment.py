@@ -27,7 +27,10 @@ def enroll_workspace(
         sqlalchemy.exc.DBAPIError: it is enrolled at another version already, `version` is no release
             version, or the database has no history yet (run `upgrader upgrade` or `upgrader baseline` first).
     """
+    function = identifier(schema, "enroll_workspace").replace(
+        ":", r"\:"
+    )  # text() takes a colon for a parameter
     connection.execute(
-        text(f"select {identifier(schema, 'enroll_workspace')}(:workspace_id, :version)"),
+        text(f"select {function}(:workspace_id, :version)"),
         {"workspace_id": str(workspace_id), "version": version},
     )

@@ -37,8 +37,9 @@ class SqlHistoryStore:
         """
         self._get_driver = driver
         self._schema = schema
-        self._history = identifier(schema, "history")
-        self._scope = identifier(schema, "scope")
+        # All statements with these names have parameters, of which psycopg marks the places with %.
+        self._history = identifier(schema, "history").replace("%", "%%")
+        self._scope = identifier(schema, "scope").replace("%", "%%")
 
     @property
     def _driver(self) -> psycopg.Connection:
@@ -66,7 +67,8 @@ class SqlHistoryStore:
         with self._driver.cursor(name="upgrader_scopes") as cursor:
             cursor.itersize = 10_000
             cursor.execute(
-                f"select workspace_id, enrolled, completed_digest, open_digest, through from {self._scope}".encode()
+                f"select workspace_id, enrolled, completed_digest, open_digest, through from {self._scope}".encode(),
+                [],
             )
             for workspace_id, *rest in cursor:
                 key = tuple(rest)
@@ -202,7 +204,8 @@ class SqlHistoryStore:
         return self._driver.execute(
             f"update {self._history} set status = 'interrupted', finished_at = clock_timestamp(),"
             " error_message = 'the run that executed this attempt ended before it did'"
-            " where status = 'running'".encode()
+            " where status = 'running'".encode(),
+            [],
         ).rowcount
 
     def mark(self, enrolment: Enrolment, scopes: Iterable[Scope], *, label: str, executed_by: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -49,12 +50,15 @@ def status_blocks(report: StatusReport, *, is_whole: bool, width: int | None) ->
     yield from _instance(report.instance)
     yield Line(_summary(report))
     rows, left = _chosen(report.rows, is_whole=is_whole)
+    if left:
+        yield Line()
+        yield from _groups(report.rows)
     if rows:
         yield Line()
         yield from _rows(rows, width=width)
     if left:
         yield Line()
-        yield Line(f"{counted(left, 'workspace')} not shown: --all shows them, -w ID one of them")
+        yield Line(f"{counted(left, 'workspace')} not shown one by one: --all shows them, -w ID one of them")
 
 
 def _instance(instance: ScopeStatus) -> Iterator[Block]:
@@ -73,6 +77,22 @@ def _summary(report: StatusReport) -> str:
     told = f": {', '.join(counts)}" if counts else ""
     others = f"; {report.out_of_scope:,} more out of scope" if report.out_of_scope else ""
     return f"{counted(report.workspace_count, 'workspace')}{told}{others}"
+
+
+def _groups(rows: Sequence[WorkspaceStatus]) -> Iterator[Block]:
+    """Count the workspaces of each version and health, the highest version first."""
+    counts = Counter((row.inferred_version, row.health) for row in rows)
+    versions = {version for version, _ in counts if version is not None}
+    found = [
+        (version, health, counts[version, health])
+        for version in (*sorted(versions, reverse=True), None)
+        for health in sorted({health for at, health in counts if at == version})
+    ]
+    titles = (Column("version"), Column("health"), Column("workspaces", right=True))
+    yield Table(
+        titles,
+        [[str(version or "-"), _health(health, None), f"{count:,}"] for version, health, count in found],
+    )
 
 
 def _chosen(rows: Sequence[WorkspaceStatus], *, is_whole: bool) -> tuple[list[WorkspaceStatus], int]:

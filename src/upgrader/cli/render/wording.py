@@ -41,7 +41,7 @@ def called(step: Step) -> str:
 def first_lines(text: str | None, count: int = 3) -> str:
     """Give the first lines of an error that say anything."""
     lines = [line.rstrip() for line in (text or "").splitlines() if line.strip()]
-    more = "\n…" if len(lines) > count else ""
+    more = "\n…" if len(lines) > count > 1 else ""
     return "\n".join(lines[:count]) + more
 
 

@@ -14,7 +14,8 @@ class BookItems:
     def run_on_workspace(self, ctx: WorkspaceContext) -> None:
         ctx.connection.execute(
             text(
-                "insert into core.ledger select workspace_id, 'items', items from core.item_count where workspace_id = :id"
+                "insert into core.ledger"
+                " select workspace_id, 'items', items from core.item_count where workspace_id = :id"
             ),
             {"id": ctx.workspace.id},
         )

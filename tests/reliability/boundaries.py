@@ -1,0 +1,169 @@
+"""Listens to the driver from outside and ends the run, or one of its sessions, at a boundary that was asked for.
+
+A message to the server has two boundaries: it was sent and is not answered yet (`sent`), and its answer is
+there (`answered`). A new connection has one (`connected`). Between the answer to one message and the sending of
+the next nothing happens that the server could see.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+SENT, ANSWERED, CONNECTED = "sent", "answered", "connected"
+SIGKILL, TERMINATE = "SIGKILL", "pg_terminate_backend"
+OWN, LOCK, CONTROL, COMMAND = "own", "lock", "control", "command"
+_LABEL_CHARACTERS = 240
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where and how a run is ended.
+
+    Attributes:
+        how: `SIGKILL` of its own process, or `pg_terminate_backend` of one of its sessions.
+        at: the number of the boundary, from 1; 0 where `text` says it.
+        target: whose session is terminated: that of the boundary's own message, of the run lock, of the
+            store (`control`), or of the commands.
+        text: the boundary is `sent` of the message whose text holds this.
+        occurrence: the how-many-th such message, from 1.
+        delay: seconds to wait at the boundary, so that the server gets to work.
+    """
+
+    how: str
+    at: int = 0
+    target: str = OWN
+    text: str = ""
+    occurrence: int = 1
+    delay: float = 0.0
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """A boundary that a run came to."""
+
+    number: int
+    point: str
+    role: str
+    text: str
+    is_kill: bool = False
+
+
+def read_boundaries(log: Path) -> list[Boundary]:
+    """Read what `listen` wrote."""
+    if not log.exists():
+        return []
+    return [Boundary(*json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
+
+
+def listen(log: Path, kill: Kill | None, url: str) -> None:
+    """Begin to count, in the process that will be the run. There are no connections yet.
+
+    Args:
+        log: every boundary is written there, with the one where the kill took place.
+        url: where sessions are terminated.
+    """
+    listener = _Listener(log, kill, url)
+    psycopg.connect = listener.connect  # type: ignore[assignment]
+    psycopg.Connection.wait = listener.make_wait(psycopg.Connection.wait)  # type: ignore[method-assign]
+
+
+class _Listener:
+    def __init__(self, log: Path, kill: Kill | None, url: str) -> None:
+        self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._kill = kill
+        self._url = url
+        self._connect = psycopg.connect
+        self._number = 0
+        self._seen = 0
+        self._pids: dict[str, int] = {}
+        self._connections = 0
+
+    def connect(self, *arguments: Any, **options: Any) -> psycopg.Connection:
+        """Stand in for `psycopg.connect`."""
+        connection = self._connect(*arguments, **options)
+        self._connections += 1
+        role = (LOCK, CONTROL, COMMAND)[min(self._connections, 3) - 1]
+        connection._role = role  # type: ignore[attr-defined]
+        self._pids[role] = connection.info.backend_pid
+        self._reached(CONNECTED, role, "connection", connection.info.backend_pid)
+        return connection
+
+    def make_wait(self, original: Any) -> Any:
+        """Make the stand-in for `psycopg.Connection.wait`, through which every message goes."""
+        listener = self
+
+        def wait(self: psycopg.Connection, generator: Any, *arguments: Any, **options: Any) -> Any:
+            role = getattr(self, "_role", None)
+            if role is None:
+                return original(self, generator, *arguments, **options)
+            watched = listener._watch(generator, role, self.pgconn.backend_pid)
+            return original(self, watched, *arguments, **options)
+
+        return wait
+
+    def _watch(self, generator: Any, role: str, pid: int) -> Generator[Any, Any, Any]:
+        text = _text(generator)
+        try:
+            wanted = next(generator)  # sends
+        except StopIteration as end:
+            return end.value
+        self._reached(SENT, role, text, pid)
+        while True:
+            try:
+                given = yield wanted
+            except BaseException as error:
+                wanted = generator.throw(error)
+                continue
+            try:
+                wanted = generator.send(given)
+            except StopIteration as end:
+                self._reached(ANSWERED, role, text, pid)
+                return end.value
+
+    def _reached(self, point: str, role: str, text: str, pid: int) -> None:
+        self._number += 1
+        kill = self._kill
+        is_here = kill is not None and self._is_here(kill, point, text)
+        self._write(self._number, point, role, text, is_here)
+        if kill is None or not is_here:
+            return
+        self._kill = None
+        time.sleep(kill.delay)
+        if kill.how == SIGKILL:
+            os.kill(os.getpid(), signal.SIGKILL)
+        target = pid if kill.target == OWN else self._pids.get(kill.target, pid)
+        with self._connect(self._url, autocommit=True) as other:
+            other.execute("select pg_terminate_backend(%s, 10000)", [target])
+
+    def _is_here(self, kill: Kill, point: str, text: str) -> bool:
+        if not kill.text:
+            return self._number == kill.at
+        if point != SENT or kill.text not in text:
+            return False
+        self._seen += 1
+        return self._seen == kill.occurrence
+
+    def _write(self, *values: object) -> None:
+        os.write(self._log, (json.dumps(values) + "\n").encode())
+
+
+def _text(generator: Any) -> str:
+    frame = getattr(generator, "gi_frame", None)
+    query = frame.f_locals.get("query") if frame is not None else None
+    if query is None:
+        return str(generator.gi_code.co_name)
+    text = query.decode() if isinstance(query, bytes) else str(query)
+    return (
+        " ".join(text.split())[-_LABEL_CHARACTERS:]
+        if "; select" in text
+        else " ".join(text.split())[:_LABEL_CHARACTERS]
+    )
