@@ -93,19 +93,10 @@ def make_role(server: PostgresServer) -> Callable[..., Role]:
 @pytest.fixture
 def project(tmp_path: Path, database_url: str) -> Project:
     """An empty project on `database_url`."""
-    return _project(tmp_path, database_url)
+    return Project.create(tmp_path, database_url)
 
 
 @pytest.fixture
 def demo_project(tmp_path: Path, demo_database_url: str) -> Project:
     """An empty project on a copy of the demo's release 1.20.0."""
-    return _project(tmp_path, demo_database_url)
-
-
-def _project(folder: Path, database_url: str) -> Project:
-    directory, home = folder / "project", folder / "home"
-    for made in (directory, home, directory / "commands"):
-        made.mkdir()
-    project = Project(directory, home, database_url)
-    project.configure(database_url=database_url, commands=["commands"])
-    return project
+    return Project.create(tmp_path, demo_database_url)

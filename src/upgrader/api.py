@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from upgrader.database.connect import Connector
+from upgrader.database.failures import translating
 from upgrader.database.retry import RetryPolicy
 from upgrader.database.session import CommandSession
 from upgrader.errors import OperatorError
@@ -209,20 +210,20 @@ class Upgrader:
 
     def workspaces(self) -> Survey:
         """List the workspaces, in and out of scope, with how far each is; writes nothing."""
-        with self._reading() as (session, store, _):
+        with translating(), self._reading() as (session, store, _):
             return take_survey(session=session, store=store, source=self._source)
 
     def plan(self, options: UpgradeOptions) -> PlanReport:
         """Say what `upgrade` with the same options would run; writes nothing, takes no lock."""
         sequence = self.registry.sequence
-        with self._reading() as (session, store, description):
+        with translating(), self._reading() as (session, store, description):
             survey = take_survey(session=session, store=store, source=self._source)
         plan = make_plan(sequence, survey.state, plan_options(options, self._run_settings))
         return PlanReport(plan, survey, options, description, self.app_version.text)
 
     def history(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first."""
-        with self._reading() as (_, store, _):
+        with translating(), self._reading() as (_, store, _):
             yield from store.attempts(wanted)
 
     def status(self, *, workspace_ids: Sequence[str] = (), failed_only: bool = False) -> StatusReport:
@@ -235,7 +236,7 @@ class Upgrader:
         Raises:
             UnknownWorkspaceError: an id is not there, or out of scope.
         """
-        with self._status_reading(StatusQuery(tuple(workspace_ids), failed_only)) as look:
+        with translating(), self._status_reading(StatusQuery(tuple(workspace_ids), failed_only)) as look:
             return look()
 
     def wait_until_good(
@@ -401,6 +402,7 @@ class Upgrader:
         """Open a run: its lock is held, its fence free of the last run, its connections ready."""
         run_id = uuid4().hex[:12]
         with ExitStack() as stack:
+            stack.enter_context(translating())
             connector = self._connector(stack, f"upgrader/{run_id}")
             lock = RunLock(connector, self.settings.history_schema, run_id=run_id, emit=self._emit)
             stack.callback(lock.close)
@@ -411,6 +413,9 @@ class Upgrader:
             self._cancel = session.cancel
             stack.callback(setattr, self, "_cancel", None)
             store = SqlHistoryStore(lambda: control.driver, self.settings.history_schema)
+            # Once this run has the fence while it still has the lock, no other one begins before its end.
+            control.open()
+            lock.check()
             yield _OpenRun(run_id, lock, control, session, store, connector.description)
 
     def _connector(self, stack: ExitStack, application_name: str) -> Connector:

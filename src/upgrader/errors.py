@@ -73,7 +73,8 @@ class LoadingError(OperatorError):
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         super().__init__(
-            f"{count} {noun} in the command modules", hint=hint or "nothing was run; mend the files named above"
+            f"{count} {noun} in the command modules",
+            hint=hint or "nothing was run; mend the files named above",
         )
 
 

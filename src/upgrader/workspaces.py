@@ -7,6 +7,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol, cast
 
 import psycopg
@@ -117,10 +118,14 @@ class TableSource:
 
     def probe(self, workspace: Workspace) -> str:
         """Read the row again, and whether its schema is there."""
+        return f"{self._probe}{literal(workspace.id)}"
+
+    @cached_property
+    def _probe(self) -> str:
         schema = self._quoted(self.schema_column) + "::text" if self.schema_column else "null::text"
         return (
             f"select {self._row}, to_regnamespace(quote_ident({schema})) is not null from {identifier(*self.table)}"
-            f" where {self._quoted(self.id_column)} = {literal(workspace.id)}"
+            f" where {self._quoted(self.id_column)} = "
         )
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:

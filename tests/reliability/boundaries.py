@@ -21,7 +21,7 @@ import psycopg
 SENT, ANSWERED, CONNECTED = "sent", "answered", "connected"
 SIGKILL, TERMINATE = "SIGKILL", "pg_terminate_backend"
 OWN, LOCK, CONTROL, COMMAND = "own", "lock", "control", "command"
-_LABEL_CHARACTERS = 240
+_LABEL_CHARACTERS = 500
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,46 @@ class _Listener:
         os.write(self._log, (json.dumps(values) + "\n").encode())
 
 
+_KINDS = (
+    ("complete_step", "the step's record and COMMIT"),
+    ("check_step", "COMMIT of a batch"),
+    ("; begin;", "BEGIN of a step or batch"),
+    ("close all;", "reset of the session"),
+    ("advisory", "run lock, fence, barrier"),
+    ("concurrently", "CREATE or DROP INDEX CONCURRENTLY"),
+    ("schema", "layout of the history"),
+    ("layout", "reading the layout's version"),
+    ('"upgrader"."run"', "announcement of the run"),
+    ("set status = 'interrupted'", "interruption of running attempts"),
+    ('update "upgrader"."history"', "outcome of a running attempt"),
+    ('update "upgrader"."scope"', "record of versions passed"),
+    ("is_initial, executed_by_version, checksum, finished_at)", "marks of the enrolment"),
+    ('insert into "upgrader"."history"', "running row"),
+    ('from "upgrader"', "survey of the history"),
+    ("_gen", "BEGIN, COMMIT, cursors of the program itself"),
+)
+
+
+def kind_of(boundary: Boundary) -> str:
+    """Name the kind of message, for the table."""
+    if boundary.point == CONNECTED:
+        return "a new connection"
+    text = boundary.text.lower()
+    found = next((kind for mark, kind in _KINDS if mark in text), None)
+    if found is not None:
+        return found
+    return "a statement of a command, or set-up of a connection"
+
+
 def _text(generator: Any) -> str:
+    """Give what is sent, shortened in the middle."""
     frame = getattr(generator, "gi_frame", None)
     query = frame.f_locals.get("query") if frame is not None else None
     if query is None:
         return str(generator.gi_code.co_name)
-    text = query.decode() if isinstance(query, bytes) else str(query)
+    text = " ".join((query.decode() if isinstance(query, bytes) else str(query)).split())
     return (
-        " ".join(text.split())[-_LABEL_CHARACTERS:]
-        if "; select" in text
-        else " ".join(text.split())[:_LABEL_CHARACTERS]
+        text
+        if len(text) <= _LABEL_CHARACTERS
+        else f"{text[: _LABEL_CHARACTERS // 2]} … {text[-_LABEL_CHARACTERS // 2 :]}"
     )

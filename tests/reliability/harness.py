@@ -34,6 +34,11 @@ class Running:
         file = self.folder / "stderr"
         return file.read_text(encoding="utf-8") if file.exists() else ""
 
+    @property
+    def boundaries(self) -> list[Boundary]:
+        """The boundaries it has come to so far."""
+        return read_boundaries(self.folder / "boundaries")
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -117,7 +122,7 @@ class Launcher:
             code,
             stdout.read_text(encoding="utf-8") if stdout.exists() else "",
             run.stderr,
-            read_boundaries(run.folder / "boundaries"),
+            run.boundaries,
         )
 
     def run(self, url: str, *arguments: str, kill: Kill | None = None) -> Ended:

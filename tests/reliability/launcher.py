@@ -19,11 +19,11 @@ from typing import Any, NoReturn
 from tests.reliability.boundaries import Kill, listen
 from upgrader import api  # noqa: F401 - imported once, for all runs
 from upgrader.cli import app, progress, run  # noqa: F401
-from upgrader.cli.render import documents, run as rendered  # noqa: F401
+from upgrader.cli.render import documents  # noqa: F401
 
 
 def _serve() -> None:
-    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401, PLC0415
+    import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
     for line in sys.stdin:
         request = json.loads(line)
@@ -59,8 +59,8 @@ def _be_the_run(request: dict[str, Any]) -> NoReturn:
         _redirect(0, Path(os.devnull), os.O_RDONLY)
         _redirect(1, folder / "stdout", os.O_WRONLY | os.O_CREAT)
         _redirect(2, folder / "stderr", os.O_WRONLY | os.O_CREAT)
-        sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
-        sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115, PTH123
+        sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = sys.__stderr__ = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         os.chdir(request["directory"])
         sys.argv = ["upgrader", *request["arguments"]]
         kill = Kill(**request["kill"]) if request["kill"] else None

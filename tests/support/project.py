@@ -58,6 +58,15 @@ class Project:
     database_url: str
     settings: dict[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def create(cls, folder: Path, database_url: str) -> Project:
+        """Make an empty project and an empty home below `folder`."""
+        project = cls(folder / "project", folder / "home", database_url)
+        for made in (project.directory, project.home, project.commands):
+            made.mkdir()
+        project.configure(database_url=database_url, commands=["commands"])
+        return project
+
     @property
     def commands(self) -> Path:
         """The directory of the commands."""

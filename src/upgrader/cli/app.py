@@ -64,6 +64,9 @@ def main() -> int:
     program: Any = typer.main.get_command(app)
     code = guarded(body, output, arguments=arguments, debug=lambda: invocation.debug)
     output.flush()
+    if output.write_error is not None:
+        output.problem(f"the output could not be written: {output.write_error.strerror}")
+        return code or exit_codes.FAILED
     return code
 
 

@@ -27,6 +27,7 @@ class Output:
 
     Attributes:
         colour: whether anything may be coloured.
+        write_error: why something could not be written (a full disk); a reader that left is no error.
         above: takes text for stderr while something on the last line of the terminal is being updated.
     """
 
@@ -37,6 +38,7 @@ class Output:
         self._secrets: tuple[str, ...] = ()
         self._redactor: Redactor | None = None
         self.colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        self.write_error: OSError | None = None
         self.above: Callable[[str], None] | None = None
         for stream in (stdout, stderr):
             _make_lenient(stream)
@@ -131,6 +133,9 @@ class Output:
             stream.flush()
         except BrokenPipeError:
             _let_go(stream)
+        except OSError as error:
+            _let_go(stream)
+            self.write_error = self.write_error or error
 
     def _redacted(self, value: Any) -> Any:
         if isinstance(value, str):

@@ -95,7 +95,8 @@ def _usage_error(error: Exception) -> OperatorError:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "upgrader")
     hint = next(_nearest(error, context), f"`{path} --help` shows what can be given")
-    made = OperatorError(_sentence(message.partition(" Did you mean ")[0]), hint=hint)
+    told = message.partition(" Did you mean ")[0].partition(" (Possible options")[0]
+    made = OperatorError(_sentence(told), hint=hint)
     made.__cause__ = error
     return made
 
@@ -107,9 +108,11 @@ def _nearest(error: Exception, context: Any) -> Iterator[str]:
         if option in _BEFORE_THE_VERB:
             yield f"{option} stands before the verb: upgrader {option} … {name}"
         known = [one for parameter in context.command.params for one in parameter.opts] if context else []
-        near = difflib.get_close_matches(option, known, n=2, cutoff=0.6)
+        near = difflib.get_close_matches(option, known, n=2, cutoff=0.7)
         if near:
             yield f"did you mean {' or '.join(near)}?"
+        for one in difflib.get_close_matches(option, _BEFORE_THE_VERB, n=1, cutoff=0.7):
+            yield f"did you mean {one}? It stands before the verb: upgrader {one} … {name}"
         return
     verbs = getattr(getattr(context, "command", None), "commands", None)
     words = str(error).split("'")

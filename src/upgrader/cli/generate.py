@@ -41,7 +41,9 @@ def generate(
     invocation = Invocation.of(context)
     directory = command_directory(invocation.settings)
     release = release_of(version, invocation.settings)
-    warnings = released_warnings(release, invocation.settings, directory)
+    warnings = list(
+        released_warnings(release, invocation.settings, directory, is_slow=kind is CommandType.SLOW)
+    )
     path = scaffold_command(
         name=name,
         type=kind.value,

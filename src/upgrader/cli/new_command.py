@@ -48,11 +48,14 @@ def release_of(version: str | None, settings: Settings) -> ReleaseVersion:
     )
 
 
-def released_warnings(version: ReleaseVersion, settings: Settings, directory: Path) -> Iterator[str]:
+def released_warnings(
+    version: ReleaseVersion, settings: Settings, directory: Path, *, is_slow: bool
+) -> Iterator[str]:
     """Warn where databases may be past `version` already, which makes the new command a missing step."""
     from upgrader.generate.existing import written_commands
 
-    missing = "databases that are past it refuse it as missing, unless --include-missing is given"
+    refused = "databases that are past it refuse it as missing, unless --include-missing is given"
+    missing = "databases that are past it run it late" if is_slow else refused
     application = settings.application_version
     if application is not None and version.release < application.release:
         yield f"{version} is released already, the application is {application}: {missing}"

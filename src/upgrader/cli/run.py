@@ -54,7 +54,9 @@ def _never_begun(invocation: Invocation, signal_name: str | None, *, as_json: bo
     from upgrader.cli.render.documents import envelope
 
     code = exit_codes.of_signal(signal_name)
-    invocation.output.problem(f"stopped by {signal_name}", "nothing was run")
+    invocation.output.problem(
+        f"stopped by {signal_name}", "run the same command again: it goes on where it was"
+    )
     if as_json:
         invocation.output.show_json({**envelope(exit_codes.word(code), code), "signal": signal_name})
     return code

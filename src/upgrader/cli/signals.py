@@ -80,6 +80,9 @@ def _handlers(
 
 def _say(sentence: str) -> None:
     """Write past all buffers: the signal may have come in the middle of a write."""
-    with suppress(OSError, ValueError, AttributeError):
-        lead = "\n" if sys.__stderr__ and sys.__stderr__.isatty() else ""
-        os.write(2, f"{lead}{sentence}\n".encode())
+    stream = sys.__stderr__
+    if stream is None:  # closed when the program began: its number may be a connection's now
+        return
+    with suppress(OSError, ValueError):
+        lead = "\n" if stream.isatty() else ""
+        os.write(stream.fileno(), f"{lead}{sentence}\n".encode())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -45,8 +46,11 @@ def repeatable_reason(error: BaseException) -> str | None:
 
 
 def is_connection_lost(driver: psycopg.Connection) -> bool:
-    """Tell whether the server ended the connection, as far as the client knows by now."""
-    return driver.closed
+    """Tell whether the server ended the connection, as far as the client knows by now.
+
+    A connection that was closed on this side, by a command for example, is not lost.
+    """
+    return driver.broken
 
 
 def is_terminated(error: psycopg.Error) -> bool:
@@ -71,6 +75,18 @@ def translate_run_error(error: psycopg.Error) -> RunError:
         f"the database refused a statement of the run itself: {text}",
         hint="mend what it says, then run the same command again; completed steps are not repeated",
     )
+
+
+@contextmanager
+def translating() -> Iterator[None]:
+    """Let an error of the driver out of the block as what it means for the run."""
+    try:
+        yield
+    except (psycopg.Error, DBAPIError) as error:
+        found = database_error(error)
+        if found is None:
+            raise
+        raise translate_run_error(found) from error
 
 
 def describe_failure(error: BaseException) -> str:

@@ -60,7 +60,7 @@ def check_transaction(
     Raises:
         GuardError: it was ended, left aborted, or has an open savepoint.
     """
-    if connection.closed or connection.invalidated:
+    if connection.closed or connection.invalidated or status is TransactionStatus.UNKNOWN:
         raise GuardError("the command closed its connection", hint=_REMEDY)
     if connection.get_transaction() is not transaction or not transaction.is_active:
         raise GuardError("the command ended its transaction", hint=_REMEDY)

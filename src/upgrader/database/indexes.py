@@ -10,10 +10,12 @@ from upgrader.database.connect import identifier
 from upgrader.database.guard import EARLIER_ATTEMPTS
 from upgrader.errors import StepError
 
+_SHAPE = "upgrader_shape"
 _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names in silence
 
 _FIND = """
-select i.indexrelid::regclass::text, i.indisvalid and i.indisready, pg_get_indexdef(i.indexrelid)
+select i.indexrelid::regclass::text, i.indisvalid and i.indisready, pg_get_indexdef(i.indexrelid),
+    i.indrelid = to_regclass(:table)
 from pg_class c
 join pg_index i on i.indexrelid = c.oid
 where c.relnamespace = (select relnamespace from pg_class where oid = to_regclass(:table)) and c.relname = :name
@@ -66,9 +68,9 @@ def create_index_concurrently(
     _require_table(connection, table)
     definition = _definition(columns, where=where, method=method, include=include)
     create = f"create {'unique ' if unique else ''}index"
-    if _is_there(connection, name, table, f"{create} {identifier(name)} on %s {definition}"):
+    if _is_there(connection, name, table, f"{create} on pg_temp.{_SHAPE} {definition}"):
         return
-    connection.exec_driver_sql(f"{create} concurrently {identifier(name)} on {table} {definition}")
+    _execute(connection, f"{create} concurrently {identifier(name)} on {table} {definition}")
     found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
     if found is None or not found[1]:
         raise StepError(
@@ -88,15 +90,23 @@ def drop_index_concurrently(connection: Connection, name: str) -> None:
     _require_autocommit(connection, "drop_index_concurrently")
     found = connection.execute(text("select to_regclass(:name)::text"), {"name": name}).scalar()
     if found is not None:
-        connection.exec_driver_sql(f"drop index concurrently if exists {found}")
+        _execute(connection, f"drop index concurrently if exists {found}")
 
 
 def _is_there(connection: Connection, name: str, table: str, statement: str) -> bool:
-    """Tell whether the index is there and as wanted; remove what an unfinished attempt left."""
+    """Tell whether the index is there and as wanted; remove what an unfinished attempt left.
+
+    Args:
+        statement: makes the wanted index on the empty copy of the table.
+    """
     found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
     if found is None:
         return False
-    qualified, is_valid, definition = found
+    qualified, is_valid, definition, is_on_table = found
+    if not is_on_table:
+        raise StepError(
+            f"there is an index {qualified} of another table: {definition}", hint="choose another name"
+        )
     if is_valid:
         wanted = _canonical_definition(connection, table, statement)
         if _tail(definition) != _tail(wanted):
@@ -117,7 +127,7 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
             f"there is an invalid index {qualified}, and not by an unfinished attempt of this step",
             hint=f"look at it, then remove it: DROP INDEX CONCURRENTLY {qualified};",
         )
-    connection.exec_driver_sql(f"drop index concurrently if exists {qualified}")
+    _execute(connection, f"drop index concurrently if exists {qualified}")
     return False
 
 
@@ -126,10 +136,10 @@ def _canonical_definition(connection: Connection, table: str, statement: str) ->
     driver = connection.connection.driver_connection
     assert driver is not None
     with driver.transaction(force_rollback=True):
-        driver.execute(f"create temp table upgrader_shape (like {table}) on commit drop".encode())
-        driver.execute(statement.replace("%s", "pg_temp.upgrader_shape", 1).encode())
+        driver.execute(f"create temp table {_SHAPE} (like {table}) on commit drop".encode())
+        driver.execute(statement.encode())
         row = driver.execute(
-            "select pg_get_indexdef(indexrelid) from pg_index where indrelid = 'pg_temp.upgrader_shape'::regclass"
+            f"select pg_get_indexdef(indexrelid) from pg_index where indrelid = 'pg_temp.{_SHAPE}'::regclass".encode()
         ).fetchone()
     return str(row[0])
 
@@ -153,6 +163,11 @@ def _definition(
     if where:
         parts.append(f"where {where}")
     return " ".join(part for part in parts if part)
+
+
+def _execute(connection: Connection, statement: str) -> None:
+    # Without parameters the driver takes a % for what it is: `where name like 'a%'`.
+    connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
 
 
 def _joined(columns: str | Sequence[str]) -> str:

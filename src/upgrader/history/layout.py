@@ -182,9 +182,7 @@ create function {schema}.complete_step(
     p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
     p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
-begin
-    perform {schema}.check_step(p_token, p_temporary_allowed);
-    if p_is_running then
+{check_body}    if p_is_running then
         update {schema}.history set status = 'completed', finished_at = clock_timestamp()
         where coalesce(workspace_id, '') = coalesce(p_workspace_id, '') and name = p_name
           and attempt = p_attempt and status = 'running';

@@ -142,13 +142,14 @@ class RunLock:
     def _wait(
         self, key: int, reason: str, is_over: Callable[[], bool], is_stopping: Callable[[], bool]
     ) -> None:
-        started, told = time.monotonic(), 0.0
+        # The sessions of a run that has just ended properly may take a moment to go: not worth a word.
+        started, next_word = time.monotonic(), _POLL_SECONDS if reason == "fence" else 0.0
         while not self._try(key):
             seconds = time.monotonic() - started
             if is_over() or is_stopping():
                 raise self._held(key, reason)
-            if seconds - told >= _EVENT_SECONDS or told == 0.0:
-                told = max(seconds, 0.001)
+            if seconds >= next_word:
+                next_word = seconds + _EVENT_SECONDS
                 self._emit(Waiting(reason, self._describe_wait(key, reason), seconds))
             time.sleep(_POLL_SECONDS)
 

@@ -102,7 +102,7 @@ def _resolve(at: str, survey: Survey, sequence: StepSequence) -> Enrolment:
     if at != "current":
         return Enrolment.parse(at)
     version = inferred_version(sequence, survey.state.instance, workspace=False)
-    if version is None:
+    if version is None or survey.state.is_first:
         raise OperatorError(
             "the instance has not finished any version yet, so `current` names none",
             hint="give --at start (run everything on it) or --at VERSION (it has the shape of VERSION)",

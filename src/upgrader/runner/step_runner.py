@@ -132,6 +132,10 @@ class StepRunner:
         except _Interrupted:
             status, text = AttemptStatus.INTERRUPTED, "the run was asked to stop"
         except BaseException as error:
+            if self.session.is_lost:
+                raise ConnectionLostError(
+                    f"the server ended the connection while {task.step.name} ran"
+                ) from error
             # An author's command may raise anything, SystemExit too: it is a failed step, not the end of the run.
             status, text = AttemptStatus.FAILED, self.failure_text(error)
         if status is not AttemptStatus.COMPLETED:
@@ -191,7 +195,7 @@ class _Execution:
         self._session = runner.session
         self._store = runner._store
         self._settings = runner._settings
-        self._command = runner._commands.create(task.step.name)
+        self._command: object = None
         self._workspace = task.workspace
         self._probe_is_due = task.is_first and task.workspace is not None
         self._has_running_row = False
@@ -200,6 +204,7 @@ class _Execution:
     def run(self) -> None:
         """Run the step; returning means that it is completed and recorded as such."""
         step = self._task.step
+        self._command = self._runner.create(step.name)  # an author's constructor may fail
         if not step.transactional or step.has_data_migration:
             self._look_again()
             self._store.start(self._attempt)
@@ -251,7 +256,7 @@ class _Execution:
             if self._runner._stop.wait(pause):
                 raise _Interrupted
             self.tries += 1
-            self._command = self._runner._commands.create(self._task.step.name)
+            self._command = self._runner.create(self._task.step.name)
 
     def _one_transaction(self) -> None:
         transaction = self._begin(self._lock_timeout())
@@ -407,7 +412,7 @@ class _Execution:
         return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
 
     def _lock_timeout(self) -> str:
-        return f"{max(1, round(self._settings.lock_timeout_seconds * 1000))}ms"
+        return str(max(1, round(self._settings.lock_timeout_seconds * 1000)))
 
 
 class _TemporaryTables:
@@ -421,7 +426,7 @@ class _TemporaryTables:
 
     def note(self, statement: str) -> None:
         words = statement.lower()
-        if "on commit" in words and "on commit drop" in " ".join(words.split()):
+        if "commit" in words and "on commit drop" in " ".join(words.split()):
             self.dropped_on_commit = True
 
 

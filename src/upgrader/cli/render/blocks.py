@@ -6,23 +6,11 @@ import re
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from io import StringIO
-from typing import Any
 
 Redact = Callable[[str], str]
 
 _ESCAPES = {"error": "1;31", "warning": "33", "hint": "36", "good": "32", "dim": "2", "bold": "1"}
-_RICH = {
-    "error": "bold red",
-    "warning": "yellow",
-    "hint": "cyan",
-    "good": "green",
-    "dim": "dim",
-    "bold": "bold",
-}
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-_NO_LIMIT = 100_000
-_HEAD_LINE = "    \n    \n -- \n    \n    \n    \n    \n    \n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +30,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; `whole` ones are folded last."""
+    """A column of a table; a `whole` one is never folded."""
 
     title: str
     whole: bool = False
@@ -131,28 +119,22 @@ def _coloured(lines: Sequence[str], line: Line, indent: str) -> list[str]:
 def _table(table: Table, width: int | None, colour: bool, redact: Redact) -> str:
     if not table.rows:
         return ""
-    from rich.box import Box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-    from rich.text import Text
+    from upgrader.cli.render.table import GAP, layout
 
-    made = RichTable(box=Box(_HEAD_LINE, ascii=True), show_edge=False, pad_edge=False, header_style="bold")
-    for column in table.columns:
-        justify: Any = "right" if column.right else "left"
-        made.add_column(Text(column.title), no_wrap=column.whole, overflow="fold", justify=justify)
-    for row in table.rows:
-        cells = (cell if isinstance(cell, Cell) else Cell(cell) for cell in row)
-        made.add_row(*(Text(clean(redact(cell.text)), style=_RICH.get(cell.style, "")) for cell in cells))
-    stream = StringIO()
-    console = Console(
-        file=stream,
-        width=width or _NO_LIMIT,
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        legacy_windows=False,
-        markup=False,
-        highlight=False,
-        emoji=False,
-    )
-    console.print(made)
-    return "".join(f"{one.rstrip()}\n" for one in stream.getvalue().splitlines())
+    rows = [[_cell(cell, redact) for cell in row] for row in table.rows]
+    head, *body = layout(table.columns, rows, width=width)
+    lines = [GAP.join(_styled(cell, colour) for cell in line).rstrip() for line in head]
+    lines.append("-" * sum((len(GAP) * (len(head[0]) - 1), *(len(cell.text) for cell in head[0]))))
+    lines += [GAP.join(_styled(cell, colour) for cell in line).rstrip() for row in body for line in row]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _cell(cell: str | Cell, redact: Redact) -> Cell:
+    made = cell if isinstance(cell, Cell) else Cell(cell)
+    return Cell(clean(redact(made.text)).replace("\n", " "), made.style)
+
+
+def _styled(cell: Cell, colour: bool) -> str:
+    if not colour or cell.style not in _ESCAPES:
+        return cell.text
+    return f"\x1b[{_ESCAPES[cell.style]}m{cell.text}\x1b[0m"

@@ -45,12 +45,12 @@ def _of_the_run(event: events.Event) -> list[Block]:
             is_warning = event.level == "warning"
             return [Line(event.message, "warning:", "warning") if is_warning else Line(event.message)]
         case events.VersionStarted():
-            return [Line(_version(event), style="bold")]
+            return _version(event)
         case events.StepRetried():
             pause = duration(event.pause_seconds)
             text = f"{event.scope}: {event.step.class_name} tries again in {pause}: {event.reason}"
             return [Line(text, indent=2, style="warning")]
-        case events.SegmentFinished():
+        case events.SegmentFinished() if event.done or event.failed or event.left_out:
             return [Line(_segment(event), indent=2, style="error" if event.failed else "")]
         case _:
             return []
@@ -76,12 +76,13 @@ def _first_upgrade(event: events.FirstUpgrade) -> list[Block]:
     ]
 
 
-def _version(event: events.VersionStarted) -> str:
+def _version(event: events.VersionStarted) -> list[Block]:
     parts = [
         counted(event.instance_steps, "instance step") if event.instance_steps else "",
         counted(event.workspaces, "workspace") if event.workspaces else "",
     ]
-    return f"{event.version}: {', '.join(part for part in parts if part)}"
+    told = ", ".join(part for part in parts if part)
+    return [Line(f"{event.version}: {told}", style="bold")] if told else []
 
 
 def _segment(event: events.SegmentFinished) -> str:

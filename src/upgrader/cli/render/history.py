@@ -15,8 +15,8 @@ _STYLES = {"completed": "good", "failed": "error", "interrupted": "warning", "ru
 _COLUMNS = (
     Column("id", right=True, whole=True),
     Column("step"),
-    Column("scope"),
-    Column("status"),
+    Column("scope", whole=True),
+    Column("status", whole=True),
     Column("try", right=True),
     Column("took", right=True),
     Column("started"),

@@ -9,7 +9,7 @@ from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
 from upgrader.cli.render.wording import counted, duration, first_lines
 
 if TYPE_CHECKING:
-    from upgrader.runner.result import RunReport, StepResult
+    from upgrader.runner.result import RunReport
     from upgrader.version import ReleaseVersion
 
 FAILURES_AT_MOST = 20
@@ -46,8 +46,8 @@ def next_blocks(report: RunReport) -> Iterator[Block]:
     for refusal in report.refusals:
         yield from _problem(refusal.message, refusal.hint)
     if outcome == "interrupted":
-        left = f"{counted(report.left, 'step')} left" if report.left else "nothing was begun that is not done"
-        yield from _problem(f"stopped by {report.signal_name or 'a signal'}: {left}", _AGAIN)
+        left = f": {counted(report.left, 'step')} left" if report.left else ""
+        yield from _problem(f"stopped by {report.signal_name or 'a signal'}{left}", _AGAIN)
     elif outcome == "failed" and report.error is None:
         yield from _failed(report)
     elif report.stop is not None:
@@ -68,7 +68,8 @@ _ENROLL = (
 
 
 def _table(report: RunReport) -> Iterator[Block]:
-    versions = sorted({step.step.version for step in report.steps.values()} | set(report.segments))
+    walked = {version for version, segment in report.segments.items() if segment.total}
+    versions = sorted({summary.step.version for summary in report.steps.values()} | walked)
     yield Table(_COLUMNS, [_row(report, version) for version in versions])
 
 
@@ -95,15 +96,12 @@ def _failures(report: RunReport) -> Iterator[Block]:
     yield Line()
     yield Line(f"{counted(len(failures), 'step')} not completed:", style="error")
     for failure in failures[:FAILURES_AT_MOST]:
-        yield Line(_where(failure), indent=2, verbatim=True)
+        again = f", attempt {failure.attempt}" if failure.attempt > 1 else ""
+        yield Line(f"{failure.scope} {failure.status.value}", indent=2, verbatim=True)
+        yield Line(f"{failure.step.name}{again}", indent=4, verbatim=True)
         yield Line(first_lines(failure.error), indent=4)
     if len(failures) > FAILURES_AT_MOST:
         yield Line(f"and {len(failures) - FAILURES_AT_MOST:,} more: upgrader status --failed-only", indent=2)
-
-
-def _where(failure: StepResult) -> str:
-    again = f", attempt {failure.attempt}" if failure.attempt > 1 else ""
-    return f"{failure.scope}: {failure.step.name} {failure.status.value}{again}"
 
 
 def _dry_run(report: RunReport) -> Iterator[Block]:
@@ -122,12 +120,15 @@ def _closing(report: RunReport) -> str:
     if report.completed:
         return f"{counted(report.completed, 'step')} {did} {took}"
     if report.outcome.value == "done" and not report.deferred:
-        return f"nothing to run: {report.database} is at {report.target or report.app_version}"
+        return (
+            f"nothing to run: {report.database} is at {report.target}" if report.target else "nothing to run"
+        )
     return f"nothing {did} {took}"
 
 
 def _failed(report: RunReport) -> Iterator[Block]:
-    count = counted(len(report.failures), "step")
+    failed = [failure for failure in report.failures if failure.status.value == "failed"]
+    count = counted(len(failed), "step")
     held = f"; {report.stop.message}" if report.stop else ""
     again = "see what it would run" if report.dry_run else "run the same command again: done steps stay done"
     yield from _problem(f"{count} failed{held}", f"mend what is named above, then {again}")

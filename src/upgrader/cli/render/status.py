@@ -23,7 +23,6 @@ _STYLES = {
     "failed": "error",
     "ahead": "warning",
 }
-_SETTLED = ("up-to-date", "slow-pending", "ahead")
 _COLUMNS = (
     Column("workspace", whole=True),
     Column("name"),
@@ -39,7 +38,7 @@ def status_blocks(report: StatusReport, *, is_whole: bool, width: int | None) ->
     """Give instance, summary and workspaces. Warnings and refusals are told apart, on stderr.
 
     Args:
-        is_whole: show every row; else of more than fifty only those that somebody has to look at.
+        is_whole: show every row; else of more than fifty only those that failed or are not enrolled.
     """
     target = f", target {report.target}" if report.target else ""
     yield Line(f"{report.database}, application {report.app_version}{target}")
@@ -98,7 +97,7 @@ def _groups(rows: Sequence[WorkspaceStatus]) -> Iterator[Block]:
 def _chosen(rows: Sequence[WorkspaceStatus], *, is_whole: bool) -> tuple[list[WorkspaceStatus], int]:
     if is_whole or len(rows) <= ROWS_AT_MOST:
         return list(rows), 0
-    open_rows = (row for row in rows if row.health.value not in _SETTLED)
+    open_rows = (row for row in rows if row.health.value == "failed" or row.note)
     shown = list(islice(open_rows, ROWS_AT_MOST))
     return shown, len(rows) - len(shown)
 

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 _COLUMNS = (
     Column("id", whole=True),
     Column("name"),
-    Column("status"),
+    Column("status", whole=True),
     Column("schema"),
-    Column("enrolled at"),
-    Column("through"),
+    Column("enrolled at", whole=True),
+    Column("through", whole=True),
 )
 _NARROW = 100
 

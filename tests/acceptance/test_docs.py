@@ -1,0 +1,168 @@
+"""Everything that the documents show is run: nothing in them may be wrong or out of date."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from psycopg.conninfo import conninfo_to_dict
+
+from tests.support.documents import Block, Workbench, blocks_of, missing_line, shell_environment
+from tests.support.server import PREFIX, PostgresServer
+from upgrader.cli.app import app
+from upgrader.database.embedded import embedded_server
+from upgrader.settings import Settings, load_settings
+from upgrader.settings.keys import known_keys
+
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "UPGRADE_COMMANDS.md"
+README = ROOT / "README.md"
+
+TUTORIAL = "Tutorial"
+NOT_RUN = {
+    "it installs the program, which the tests have done",
+    "diagram",
+    "it shows the whole demo, which has a test of its own",
+    "it would run these tests",
+    "an example of your own product",
+}
+_VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+
+_GUIDE_BLOCKS = blocks_of(GUIDE)
+_README_BLOCKS = blocks_of(README)
+
+
+def _sections() -> list[tuple[str, list[Block]]]:
+    """Give what is run together: the tutorial as a whole, of the other parts each section.
+
+    What stands between the heading of a part and its first section comes before each of its sections.
+    """
+    found: list[tuple[str, list[Block]]] = []
+    for part, of_part in groupby(_GUIDE_BLOCKS, key=lambda block: block.part):
+        blocks = list(of_part)
+        if part == TUTORIAL:
+            found.append((part, blocks))
+            continue
+        first = [block for block in blocks if not block.section]
+        for section, of_section in groupby(blocks, key=lambda block: block.section):
+            if section:
+                found.append((f"{part}: {section}", [*first, *of_section]))
+    return found
+
+
+_SECTIONS = _sections()
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that the OS user of the embedded server can be let into; pytest's own is closed."""
+    made = Path(tempfile.mkdtemp(prefix="upgrader-docs-"))
+    (made / "home").mkdir()
+    (made / "shop").mkdir()
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+@pytest.mark.parametrize("blocks", [blocks for _, blocks in _SECTIONS], ids=[name for name, _ in _SECTIONS])
+def test_the_guide_does_what_it_says(blocks: list[Block], directory: Path, server: PostgresServer) -> None:
+    """Each section has a directory and a database of its own."""
+    names = {
+        word: f"{PREFIX}_{server.run}_{server.worker}_{word}".lower() for word in ("shop_release", "shop_app")
+    }
+    with _kept_running(directory / "shop", blocks), server.database() as url:
+        given = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
+        variables = {_VARIABLES[key]: value for key, value in given.items() if key in _VARIABLES}
+        environment = shell_environment(directory / "home", **variables)
+        Workbench(directory / "shop", environment, url, names).run(blocks)
+
+
+@contextmanager
+def _kept_running(directory: Path, blocks: list[Block]) -> Iterator[None]:
+    """Be one more user of the embedded server, which would start and stop with each command otherwise."""
+    if not any(block.part == TUTORIAL for block in blocks):
+        yield
+        return
+    with embedded_server(directory / ".upgrader" / "pgdata"):
+        yield
+
+
+def test_the_readme_does_what_it_says(directory: Path) -> None:
+    """In a copy of what the commands of the README need of a clone."""
+    clone = directory / "shop"
+    shutil.copy(ROOT / "pyproject.toml", clone)
+    shutil.copytree(ROOT / "commands", clone / "commands", ignore=shutil.ignore_patterns("__pycache__"))
+    with embedded_server(clone / ".upgrader" / "pgdata"):
+        Workbench(clone, shell_environment(directory / "home")).run(_README_BLOCKS)
+
+
+@pytest.mark.parametrize("document", [GUIDE, README], ids=lambda path: path.name)
+def test_every_block_is_run(document: Path) -> None:
+    """There is no fenced block that nobody runs, except those that say why."""
+    blocks = blocks_of(document)
+    assert document.read_text(encoding="utf-8").count("\n```") == 2 * len(blocks)
+    assert blocks
+    assert {block.not_run for block in blocks} - {None} <= NOT_RUN
+    ran = {id(block) for _, of_section in _SECTIONS for block in of_section}
+    left = [b for b in _GUIDE_BLOCKS if id(b) not in ran and b.not_run is None]
+    assert [block.line for block in left] == []
+
+
+def test_a_line_that_is_not_printed_is_found() -> None:
+    """The comparison is loose, but not blind."""
+    output = "one 1 ms\n\ntwo   words\nthree\n"
+    assert missing_line(output, ["one …", "two words"]) is None
+    assert missing_line(output, ["…", "three"]) is None
+    assert missing_line(output, ["three", "two words"]) == "two words"
+    assert missing_line(output, ["two"]) == "two"
+
+
+def _reference() -> str:
+    return GUIDE.read_text(encoding="utf-8").partition("\n## Reference")[2].partition("\n## Explanation")[0]
+
+
+def _verbs(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, verb in command.commands.items():
+        full = f"{path}{name}"
+        if hasattr(verb, "commands"):
+            yield from _verbs(verb, f"{full} ")
+        else:
+            yield full, verb
+
+
+def test_the_reference_names_every_flag() -> None:
+    """Each verb has a section of the reference that names each of its flags."""
+    reference = _reference()
+    program: Any = typer.main.get_command(app)
+    for name, verb in _verbs(program):
+        _, found, rest = reference.partition(f"\n#### `upgrader {name}")
+        assert found, f"there is no heading for {name}"
+        section = rest.partition("\n#### ")[0].partition("\n### ")[0]
+        for parameter in verb.params:
+            for option in (*parameter.opts, *parameter.secondary_opts):
+                if option.startswith("-") and option not in ("-h", "--help"):
+                    assert f"`{option}" in section, f"{name}: {option}"
+    for parameter in program.params:
+        for option in parameter.opts:
+            assert f"`{option}" in reference, option
+
+
+def test_the_reference_shows_every_setting_with_its_default() -> None:
+    """The block of all settings, loaded, is the defaults; what is commented out has none."""
+    (block,) = [one for one in _GUIDE_BLOCKS if one.language == "toml" and one.part == "Reference"]
+    reference = _reference()
+    for key in known_keys().values():
+        assert f"{key.name.rpartition('.')[2]} = " in block.text, key.name
+        assert key.variable in reference, key.variable
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "upgrader.toml").write_text(block.text, encoding="utf-8")
+        loaded = load_settings(directory=Path(folder), environment={}).settings
+    defaults = Settings().model_dump(exclude={"commands"})
+    assert loaded.model_dump(exclude={"commands"}) == defaults
+    assert [Path(one).name for one in loaded.commands] == ["commands"]

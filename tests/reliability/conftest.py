@@ -1,0 +1,64 @@
+"""Options and fixtures of the killed runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.reliability.harness import ROOT, running_launcher
+from tests.reliability.stage import UPGRADE, Stage
+from tests.reliability.state import read_state
+from tests.support.server import PostgresServer
+
+SCENARIO = ROOT / "tests" / "scenarios" / "kill"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options; each has an environment variable for where this file is read too late."""
+    group = parser.getgroup("killed runs")
+    group.addoption("--kills", type=int, help="how many runs are killed (UPGRADER_TEST_KILLS; 100)")
+    group.addoption("--kill-seed", type=int, help="another choice of boundaries (UPGRADER_TEST_KILL_SEED; 1)")
+    group.addoption(
+        "--at-once", type=int, help="how often upgrades start together (UPGRADER_TEST_AT_ONCE; 20)"
+    )
+    group.addoption("--kill-report", help="append a line per case to this file (UPGRADER_TEST_KILL_REPORT)")
+
+
+@pytest.fixture(scope="session")
+def stage(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A database before its upgrade to copy, the launcher, and what an undisturbed run makes of the database."""
+    folder = tmp_path_factory.mktemp("killed")
+    with server.database() as template, running_launcher(folder, SCENARIO / "commands") as launcher:
+        with psycopg.connect(template, autocommit=True) as connection:
+            connection.execute((SCENARIO / "before.sql").read_bytes())
+        name = psycopg.conninfo.conninfo_to_dict(template)["dbname"]
+        for _ in range(2):  # the first one waits for the launcher's imports
+            with server.database(template=str(name)) as url:
+                started = time.monotonic()
+                undisturbed = launcher.run(url, *UPGRADE)
+                seconds = time.monotonic() - started
+                assert undisturbed.code == 0, undisturbed
+                wanted = read_state(url)
+        yield Stage(server, str(name), launcher, wanted, undisturbed.boundaries, seconds)
+
+
+@pytest.fixture(scope="session")
+def note(pytestconfig: pytest.Config, server: PostgresServer) -> Callable[..., None]:
+    """Writes a line for the report, if one is wanted."""
+    path = pytestconfig.getoption("--kill-report", default=None) or os.environ.get(
+        "UPGRADER_TEST_KILL_REPORT"
+    )
+
+    def write(**values: Any) -> None:
+        if path:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"server": server.version, **values}) + "\n")
+
+    return write

@@ -1,0 +1,174 @@
+"""Runs that are killed while the server is at work for them: a COMMIT or an index build outlives its run."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+
+from tests.reliability.boundaries import COMMAND, CONTROL, LOCK, OWN, SIGKILL, TERMINATE, Kill
+from tests.reliability.cases import COMMITS, INDEXES, Case, spread
+from tests.reliability.harness import Ended, Running
+from tests.reliability.stage import UPGRADE, Stage, check_ended, check_terminated, tune
+from tests.reliability.state import attempts_of
+
+_LEFT_BY_A_KILLED_RUN = "left by a killed run, to finish"
+_COMMIT_SECONDS = 0.9
+_AT_WORK = 0.1
+_COMMITS = (("CreateLedger", "instance", 1), *(("RaisePrices", f"w{n}", n) for n in range(1, 7)))
+_BUILD = 'create index concurrently "customer_key_idx"'
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make one test for each kill."""
+    if "case" in metafunc.fixturenames:
+        spread(metafunc, COMMITS if metafunc.function is test_killed_with_a_commit_in_flight else INDEXES)
+
+
+def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable[..., None]) -> None:
+    """A run is killed while its COMMIT is at work, and run again at once: the step is completed once."""
+    chance = case.random()
+    step, scope, occurrence = chance.choice(_COMMITS)
+    target = OWN if case.how == SIGKILL else chance.choice((OWN, LOCK, CONTROL))
+    kill = Kill(case.how, target=target, text=f"_{step}_", occurrence=occurrence, delay=_AT_WORK)
+    runs: list[Ended] = []
+    try:
+        with stage.database() as url:
+            with _slow_commit_of(url, step, scope):
+                runs.append(stage.launcher.run(url, *UPGRADE, kill=kill))
+                check_ended(runs[0], kill)
+                assert runs[0].kill is not None
+            runs += stage.finish(url, [])
+            attempts = attempts_of(url, step, scope)
+    except BaseException:
+        case.tell(COMMITS, kill)
+        note(kind="commit", how=case.how, failed=True)
+        raise
+    assert attempts == 1  # what was in flight was waited for, or had left nothing
+    if case.how == SIGKILL:
+        assert _LEFT_BY_A_KILLED_RUN in runs[1].stderr
+    if target == LOCK:
+        assert "run lock was lost" in runs[0].stderr
+    codes = [run.code for run in runs]
+    note(kind="commit", how=case.how, target=target, kills=1, runs=len(codes), codes=codes)
+
+
+def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Callable[..., None]) -> None:
+    """A run is killed while it builds an index concurrently, and run again at once: it is built, and valid."""
+    chance = case.random()
+    target = OWN if case.how == SIGKILL else chance.choice((OWN, LOCK, CONTROL))
+    # A killed client's backend is ended after a second at most: the build is through by then, or is not.
+    is_through = chance.random() < 0.5
+    seconds = chance.uniform(0.3, 0.6) if is_through else chance.uniform(1.6, 2.4)
+    has_snapshot = chance.random() < 0.5
+    kill = Kill(case.how, target=target, text=_BUILD, delay=_AT_WORK)
+    runs: list[Ended] = []
+    try:
+        with stage.database(index=0.0 if has_snapshot else seconds / 30) as url:
+            with _old_snapshot(url, seconds if has_snapshot else 0.0):
+                runs.append(stage.launcher.run(url, *UPGRADE, kill=kill))
+                check_ended(runs[0], kill)
+                assert runs[0].kill is not None
+                tune(url, index=0.0)
+                runs += stage.finish(url, [])
+            attempts = attempts_of(url, "IndexCustomers", "instance")
+    except BaseException:
+        case.tell(INDEXES, (kill, seconds, has_snapshot))
+        note(kind="index", how=case.how, failed=True)
+        raise
+    if case.how == SIGKILL:
+        assert _LEFT_BY_A_KILLED_RUN in runs[1].stderr
+        assert attempts == 2
+    codes = [run.code for run in runs]
+    note(kind="index", how=case.how, target=target, kills=1, runs=len(codes), codes=codes)
+
+
+@pytest.mark.parametrize("step", ["CreateLedger", "RaisePrices"])
+def test_run_that_lost_its_lock_ends_before_the_next_begins(step: str, stage: Stage) -> None:
+    """While a run without its lock finishes its COMMIT, another one waits for it; then the first one stops."""
+    kill = Kill(TERMINATE, target=LOCK, text=f"_{step}_", delay=_AT_WORK)
+    with stage.database(commit=_COMMIT_SECONDS) as url:
+        first = stage.launcher.start(url, *UPGRADE, kill=kill)
+        _wait_for_kill(first)
+        tune(url, commit=0.0)
+        second = stage.launcher.start(url, *UPGRADE)
+        ended, next_one = stage.launcher.wait(first), stage.launcher.wait(second)
+        stage.check_end(url)
+    assert ended.code == 1
+    assert "run lock was lost" in ended.stderr
+    assert ended.completions_after_kill() == []
+    assert next_one.code == 0
+    assert _LEFT_BY_A_KILLED_RUN in next_one.stderr
+
+
+def test_store_session_that_ends_between_running_row_and_effect(stage: Stage) -> None:
+    """A data migration whose running row is there, and whose store is gone, is completed by the next run."""
+    kill = Kill(TERMINATE, target=CONTROL, text="core.take_time('batch')", occurrence=2)
+    with stage.database() as url:
+        ended = stage.launcher.run(url, *UPGRADE, kill=kill)
+        check_terminated(ended)
+        assert ended.code == 1
+        stage.finish(url, [Kill(TERMINATE, target=COMMAND, text="core.take_time('batch')")])
+
+
+@contextmanager
+def _slow_commit_of(url: str, step: str, scope: str) -> Iterator[None]:
+    """Make the COMMIT of one step in one scope slow."""
+    tune(url, commit=_COMMIT_SECONDS)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "create or replace function core.settle() returns trigger language plpgsql as $$ begin"
+            f" if (new.step, new.scope) = ('{step}', '{scope}') then perform core.take_time('commit'); end if;"
+            " return null; end $$".encode()
+        )
+    yield
+    tune(url, commit=0.0)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_SETTLE.encode())
+
+
+_SETTLE = """
+create or replace function core.settle() returns trigger language plpgsql as $$
+begin
+    perform core.take_time('commit');
+    return null;
+end $$;
+"""
+
+
+@contextmanager
+def _old_snapshot(url: str, seconds: float) -> Iterator[None]:
+    """Keep a snapshot open for a while, which the last part of an index build waits for."""
+    if not seconds:
+        yield
+        return
+    taken = threading.Event()
+
+    def keep() -> None:
+        with psycopg.connect(url) as connection:
+            connection.execute("set transaction isolation level repeatable read")
+            connection.execute("select count(*) from core.customer")
+            taken.set()
+            time.sleep(seconds)
+
+    keeper = threading.Thread(target=keep)
+    keeper.start()
+    taken.wait()
+    try:
+        yield
+    finally:
+        keeper.join()
+
+
+def _wait_for_kill(run: Running) -> None:
+    give_up = time.monotonic() + 30
+    while time.monotonic() < give_up:
+        if any(boundary.is_kill for boundary in run.boundaries):
+            time.sleep(_AT_WORK * 2)
+            return
+        time.sleep(0.005)
+    raise AssertionError("the run did not come to the boundary")
