@@ -420,7 +420,9 @@ class Upgrader:
 
     def _connector(self, stack: ExitStack, application_name: str) -> Connector:
         url = stack.enter_context(self._server())
-        return Connector(url, application_name, self.settings.connect_timeout_seconds)
+        given = require_database_url(self.settings)
+        label = given if given.startswith(EMBEDDED) else None  # the socket's folder tells nobody anything
+        return Connector(url, application_name, self.settings.connect_timeout_seconds, label)
 
 
 __all__: Sequence[str] = ["PlanReport", "Upgrader"]

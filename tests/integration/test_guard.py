@@ -346,38 +346,40 @@ def by_name(case: Case) -> str:
     return case.name
 
 
+@pytest.fixture(scope="module")
+def transactional(tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> Outcome:
+    return run_cases(tmp_path_factory.mktemp("guard"), server, TRANSACTIONAL, transactional=True)
+
+
 class TestTransactional:
-    @pytest.fixture(scope="class")
-    def outcome(self, tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> Outcome:
-        return run_cases(tmp_path_factory.mktemp("guard"), server, TRANSACTIONAL, transactional=True)
-
     @pytest.mark.parametrize("case", TRANSACTIONAL, ids=by_name)
-    def test_case(self, outcome: Outcome, case: Case):
+    def test_case(self, transactional: Outcome, case: Case):
         """A case fails or succeeds as it should, inherits nothing, and a failed one leaves nothing."""
-        assert_outcome(outcome, case, notes_of_failed=0)
+        assert_outcome(transactional, case, notes_of_failed=0)
 
-    def test_run_went_on(self, outcome: Outcome):
+    def test_run_went_on(self, transactional: Outcome):
         """No command, whatever it did, ended the run or kept others from running."""
-        assert outcome.report.error is None
+        assert transactional.report.error is None
         failed = [case for case in TRANSACTIONAL if case.error is not None]
-        assert len(outcome.report.failures) == len(failed)
-        assert len(outcome.status) == len(TRANSACTIONAL)
+        assert len(transactional.report.failures) == len(failed)
+        assert len(transactional.status) == len(TRANSACTIONAL)
+
+
+@pytest.fixture(scope="module")
+def autocommit(tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> Outcome:
+    return run_cases(tmp_path_factory.mktemp("guard"), server, AUTOCOMMIT, transactional=False)
 
 
 class TestAutocommit:
-    @pytest.fixture(scope="class")
-    def outcome(self, tmp_path_factory: pytest.TempPathFactory, server: PostgresServer) -> Outcome:
-        return run_cases(tmp_path_factory.mktemp("guard"), server, AUTOCOMMIT, transactional=False)
-
     @pytest.mark.parametrize("case", AUTOCOMMIT, ids=by_name)
-    def test_case(self, outcome: Outcome, case: Case):
+    def test_case(self, autocommit: Outcome, case: Case):
         """A case fails or succeeds as it should and inherits nothing; what it did before is there."""
-        assert_outcome(outcome, case, notes_of_failed=1)
+        assert_outcome(autocommit, case, notes_of_failed=1)
 
-    def test_run_went_on(self, outcome: Outcome):
+    def test_run_went_on(self, autocommit: Outcome):
         """No command, whatever it did, ended the run or kept others from running."""
-        assert outcome.report.error is None
-        assert len(outcome.status) == len(AUTOCOMMIT)
+        assert autocommit.report.error is None
+        assert len(autocommit.status) == len(AUTOCOMMIT)
 
 
 class TestErrorsAreTold:
@@ -390,7 +392,7 @@ class TestErrorsAreTold:
         assert failure.error is not None
         first, *_, hint = failure.error.splitlines()
         assert first == "GuardError: a command may not call commit() on its connection"
-        assert "1_commits.py:8 in up: connection.commit()" in failure.error
+        assert "1_commits.py:9 in up: connection.commit()" in failure.error
         assert hint.startswith("hint: let the runner end the transaction; begin_nested() gives a savepoint")
 
     def test_data_migration_is_guarded(self, project: Project):

@@ -48,13 +48,19 @@ class Kill:
 
 @dataclass(frozen=True)
 class Boundary:
-    """A boundary that a run came to."""
+    """A boundary that a run came to.
+
+    Attributes:
+        text: what was sent; of a new connection its process on the server.
+        moment: by the monotonic clock, which all processes share.
+    """
 
     number: int
     point: str
     role: str
     text: str
-    is_kill: bool = False
+    is_kill: bool
+    moment: float
 
 
 def read_boundaries(log: Path) -> list[Boundary]:
@@ -94,7 +100,7 @@ class _Listener:
         role = (LOCK, CONTROL, COMMAND)[min(self._connections, 3) - 1]
         connection._role = role  # type: ignore[attr-defined]
         self._pids[role] = connection.info.backend_pid
-        self._reached(CONNECTED, role, "connection", connection.info.backend_pid)
+        self._reached(CONNECTED, role, str(connection.info.backend_pid), connection.info.backend_pid)
         return connection
 
     def make_wait(self, original: Any) -> Any:
@@ -133,7 +139,7 @@ class _Listener:
         self._number += 1
         kill = self._kill
         is_here = kill is not None and self._is_here(kill, point, text)
-        self._write(self._number, point, role, text, is_here)
+        self._write(self._number, point, role, text, is_here, time.monotonic())
         if kill is None or not is_here:
             return
         self._kill = None

@@ -10,7 +10,17 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from tests.reliability.boundaries import COMMAND, CONTROL, LOCK, OWN, SIGKILL, TERMINATE, Kill
+from tests.reliability.boundaries import (
+    COMMAND,
+    CONNECTED,
+    CONTROL,
+    LOCK,
+    OWN,
+    SIGKILL,
+    TERMINATE,
+    Boundary,
+    Kill,
+)
 from tests.reliability.cases import COMMITS, INDEXES, Case, spread
 from tests.reliability.harness import Ended, Running
 from tests.reliability.stage import UPGRADE, Stage, check_ended, check_terminated, tune
@@ -19,6 +29,7 @@ from tests.reliability.state import attempts_of
 _LEFT_BY_A_KILLED_RUN = "left by a killed run, to finish"
 _COMMIT_SECONDS = 0.9
 _AT_WORK = 0.1
+_WORTH_A_WORD = 0.7  # seconds since the kill: the delay, a poll for the lock, two for the fence
 _COMMITS = (("CreateLedger", "instance", 1), *(("RaisePrices", f"w{n}", n) for n in range(1, 7)))
 _BUILD = 'create index concurrently "customer_key_idx"'
 
@@ -35,26 +46,22 @@ def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable
     step, scope, occurrence = chance.choice(_COMMITS)
     target = OWN if case.how == SIGKILL else chance.choice((OWN, LOCK, CONTROL))
     kill = Kill(case.how, target=target, text=f"_{step}_", occurrence=occurrence, delay=_AT_WORK)
-    runs: list[Ended] = []
     try:
         with stage.database() as url:
             with _slow_commit_of(url, step, scope):
-                runs.append(stage.launcher.run(url, *UPGRADE, kill=kill))
-                check_ended(runs[0], kill)
-                assert runs[0].kill is not None
-            runs += stage.finish(url, [])
+                killed, next_one, waited = _kill_while_another_waits(stage, url, kill)
+            stage.check_end(url)
             attempts = attempts_of(url, step, scope)
     except BaseException:
         case.tell(COMMITS, kill)
         note(kind="commit", how=case.how, failed=True)
         raise
     assert attempts == 1  # what was in flight was waited for, or had left nothing
-    if case.how == SIGKILL:
-        assert _LEFT_BY_A_KILLED_RUN in runs[1].stderr
     if target == LOCK:
-        assert "run lock was lost" in runs[0].stderr
-    codes = [run.code for run in runs]
-    note(kind="commit", how=case.how, target=target, kills=1, runs=len(codes), codes=codes)
+        assert "run lock was lost" in killed.stderr
+        assert killed.completions_after_kill() == []
+    codes = [killed.code, next_one.code]
+    note(kind="commit", how=case.how, target=target, waited=waited, kills=1, runs=2, codes=codes)
 
 
 def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Callable[..., None]) -> None:
@@ -63,46 +70,23 @@ def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Call
     target = OWN if case.how == SIGKILL else chance.choice((OWN, LOCK, CONTROL))
     # A killed client's backend is ended after a second at most: the build is through by then, or is not.
     is_through = chance.random() < 0.5
-    seconds = chance.uniform(0.3, 0.6) if is_through else chance.uniform(1.6, 2.4)
+    seconds = chance.uniform(0.6, 0.9) if is_through else chance.uniform(1.6, 2.4)
     has_snapshot = chance.random() < 0.5
     kill = Kill(case.how, target=target, text=_BUILD, delay=_AT_WORK)
-    runs: list[Ended] = []
     try:
         with stage.database(index=0.0 if has_snapshot else seconds / 30) as url:
             with _old_snapshot(url, seconds if has_snapshot else 0.0):
-                runs.append(stage.launcher.run(url, *UPGRADE, kill=kill))
-                check_ended(runs[0], kill)
-                assert runs[0].kill is not None
-                tune(url, index=0.0)
-                runs += stage.finish(url, [])
+                killed, next_one, waited = _kill_while_another_waits(stage, url, kill)
+            stage.check_end(url)
             attempts = attempts_of(url, "IndexCustomers", "instance")
     except BaseException:
         case.tell(INDEXES, (kill, seconds, has_snapshot))
         note(kind="index", how=case.how, failed=True)
         raise
     if case.how == SIGKILL:
-        assert _LEFT_BY_A_KILLED_RUN in runs[1].stderr
         assert attempts == 2
-    codes = [run.code for run in runs]
-    note(kind="index", how=case.how, target=target, kills=1, runs=len(codes), codes=codes)
-
-
-@pytest.mark.parametrize("step", ["CreateLedger", "RaisePrices"])
-def test_run_that_lost_its_lock_ends_before_the_next_begins(step: str, stage: Stage) -> None:
-    """While a run without its lock finishes its COMMIT, another one waits for it; then the first one stops."""
-    kill = Kill(TERMINATE, target=LOCK, text=f"_{step}_", delay=_AT_WORK)
-    with stage.database(commit=_COMMIT_SECONDS) as url:
-        first = stage.launcher.start(url, *UPGRADE, kill=kill)
-        _wait_for_kill(first)
-        tune(url, commit=0.0)
-        second = stage.launcher.start(url, *UPGRADE)
-        ended, next_one = stage.launcher.wait(first), stage.launcher.wait(second)
-        stage.check_end(url)
-    assert ended.code == 1
-    assert "run lock was lost" in ended.stderr
-    assert ended.completions_after_kill() == []
-    assert next_one.code == 0
-    assert _LEFT_BY_A_KILLED_RUN in next_one.stderr
+    codes = [killed.code, next_one.code]
+    note(kind="index", how=case.how, target=target, waited=waited, kills=1, runs=2, codes=codes)
 
 
 def test_store_session_that_ends_between_running_row_and_effect(stage: Stage) -> None:
@@ -113,6 +97,47 @@ def test_store_session_that_ends_between_running_row_and_effect(stage: Stage) ->
         check_terminated(ended)
         assert ended.code == 1
         stage.finish(url, [Kill(TERMINATE, target=COMMAND, text="core.take_time('batch')")])
+
+
+def _kill_while_another_waits(stage: Stage, url: str, kill: Kill) -> tuple[Ended, Ended, bool]:
+    """Kill a run for whose lock another one waits, which therefore begins within a fraction of a second.
+
+    Returns:
+        The killed run, the other one, and whether that had to wait for what the first one had left.
+    """
+    first = stage.launcher.start(url, *UPGRADE, kill=kill)
+    _wait_for(first, lambda boundary: boundary.role == CONTROL)
+    second = stage.launcher.start(url, *UPGRADE, "--wait-lock", "60")
+    _wait_for(first, lambda boundary: boundary.is_kill)
+    pids = [int(boundary.text) for boundary in first.boundaries if boundary.point == CONNECTED]
+    last_seen = _watch(url, pids)
+    tune(url, index=0.0)
+    killed, next_one = stage.launcher.wait(first), stage.launcher.wait(second)
+    check_ended(killed, kill)
+    check_ended(next_one, None)
+    begun = [boundary.moment for boundary in next_one.boundaries if boundary.role == CONTROL]
+    assert begun[0] > last_seen, "began while something was still at work for the killed run"
+    assert killed.kill is not None
+    has_waited = last_seen - killed.kill.moment > _WORTH_A_WORD
+    if has_waited and _lost_its_lock(kill):
+        assert _LEFT_BY_A_KILLED_RUN in next_one.stderr
+    return killed, next_one, has_waited
+
+
+def _lost_its_lock(kill: Kill) -> bool:
+    return kill.how == SIGKILL or kill.target == LOCK
+
+
+def _watch(url: str, pids: list[int]) -> float:
+    """Give the moment at which one of these sessions was seen last."""
+    last_seen = 0.0
+    with psycopg.connect(url, autocommit=True) as connection:
+        while True:
+            asked = time.monotonic()
+            if not connection.execute("select from pg_stat_activity where pid = any(%s)", [pids]).fetchall():
+                return last_seen
+            last_seen = asked
+            time.sleep(0.005)
 
 
 @contextmanager
@@ -164,11 +189,9 @@ def _old_snapshot(url: str, seconds: float) -> Iterator[None]:
         keeper.join()
 
 
-def _wait_for_kill(run: Running) -> None:
+def _wait_for(run: Running, is_it: Callable[[Boundary], bool]) -> None:
+    """Wait until a run has come to a boundary."""
     give_up = time.monotonic() + 30
-    while time.monotonic() < give_up:
-        if any(boundary.is_kill for boundary in run.boundaries):
-            time.sleep(_AT_WORK * 2)
-            return
+    while not any(is_it(boundary) for boundary in run.boundaries):
+        assert time.monotonic() < give_up, "the run did not come to the boundary"
         time.sleep(0.005)
-    raise AssertionError("the run did not come to the boundary")

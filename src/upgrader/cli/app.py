@@ -26,14 +26,16 @@ from upgrader.cli.status import status
 from upgrader.cli.upgrade import upgrade
 from upgrader.cli.workspace import workspace
 
+_HELP = {"-h", "--help"}
+
 app = typer.Typer(
     name="upgrader",
     help="Versioned database upgrades for PostgreSQL products with releases and many tenants.",
     epilog="Exit codes: 0 done, 1 a step failed, 2 refused before anything ran, 3 another upgrade is running, "
     "4 stopped before a version, 5 something was found, 70 a bug, 130/143 signals.",
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # with Rich the help of `upgrade` would take longer than Alembic's
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # Rich would more than double the time that help takes
+    context_settings={"help_option_names": sorted(_HELP)},
 )
 _VERBS: dict[str, Callable[..., int]] = {
     "init": init,
@@ -58,10 +60,10 @@ def main() -> int:
     invocation = Invocation(output)
 
     def body() -> int:
+        command, name, rest = _asked_for(typer.main.get_command(app), arguments)
         with ending_on_terminate(), redirect_stdout(sys.stdout):  # which a verb may replace
-            return _code(program.main(arguments, "upgrader", standalone_mode=False, obj=invocation))
+            return _code(command.main(rest, name, standalone_mode=False, obj=invocation))
 
-    program: Any = typer.main.get_command(app)
     code = guarded(body, output, arguments=arguments, debug=lambda: invocation.debug)
     output.flush()
     if output.write_error is not None:
@@ -70,8 +72,33 @@ def main() -> int:
     return code
 
 
+def _asked_for(program: Any, arguments: list[str]) -> tuple[Any, str, list[str]]:
+    """Give what to run: a command, its name and its arguments.
+
+    Who asks for help on a verb is sent straight there: on its way Typer would load pydantic to look at the
+    options before the verb, which takes longer than the rest.
+    """
+    command, name = program, "upgrader"
+    if arguments and not _HELP.intersection(arguments):
+        return command, name, arguments
+    for word in arguments:
+        below = getattr(command, "commands", {})
+        if word in below:
+            command, name = below[word], f"{name} {word}"
+    return command, name, ["--help"]
+
+
 def _code(result: object) -> int:
     return result if isinstance(result, int) else exit_codes.DONE
+
+
+def _show_version(context: typer.Context, is_asked_for: bool) -> None:
+    if not is_asked_for:
+        return
+    from importlib.metadata import version
+
+    Invocation.of(context).output.show_exactly(f"upgrader {version('upgrader')}")
+    raise typer.Exit(exit_codes.DONE)
 
 
 @app.callback(invoke_without_command=True)
@@ -92,18 +119,16 @@ def before_the_verb(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
     no_color: Annotated[bool, typer.Option("--no-color", help="Never use colours.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the program's version.")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback does it
+        bool,
+        typer.Option("--version", help="Print the program's version.", is_eager=True, callback=_show_version),
+    ] = False,
 ) -> int:
     """Versioned database upgrades for PostgreSQL products with releases and many tenants."""
     invocation = Invocation.of(context)
     invocation.config, invocation.database_url, invocation.app_version = config, database_url, app_version
     invocation.commands, invocation.debug = tuple(commands or ()), debug
     invocation.output.colour = invocation.output.colour and not no_color
-    if version:
-        from importlib.metadata import version as installed
-
-        invocation.output.show_exactly(f"upgrader {installed('upgrader')}")
-        raise typer.Exit(exit_codes.DONE)
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
     return exit_codes.DONE

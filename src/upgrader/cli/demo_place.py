@@ -89,6 +89,7 @@ def _engine(uri: str) -> Iterator[Engine]:
     from sqlalchemy import NullPool, create_engine
 
     from upgrader.database.connect import Connector
+    from upgrader.database.failures import translating
 
     def connect() -> psycopg.Connection:
         driver = Connector(uri).connect()
@@ -96,7 +97,8 @@ def _engine(uri: str) -> Iterator[Engine]:
         return driver
 
     engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
-    yield engine
+    with translating():
+        yield engine
     engine.dispose()
 
 

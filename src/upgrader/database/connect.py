@@ -53,11 +53,13 @@ class Connector:
         url: anything that libpq takes.
         application_name: what `pg_stat_activity` shows.
         connect_timeout_seconds: used where the URL sets none.
+        label: what people call the database; made of the URL where none is given.
     """
 
     url: str
     application_name: str = "upgrader"
     connect_timeout_seconds: int = 10
+    label: str | None = None
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -67,7 +69,7 @@ class Connector:
     @property
     def description(self) -> str:
         """The database for people, without a password."""
-        return describe_database(self.parameters)
+        return self.label or describe_database(self.parameters)
 
     def connect(self) -> psycopg.Connection:
         """Open a connection.
@@ -142,6 +144,7 @@ _HINTS = (
     ("too many connections", "free a connection on the server, then run the same command again"),
     ("remaining connection slots", "free a connection on the server, then run the same command again"),
     ("unsupported startup parameter", "a connection pooler is in between: give a direct URL of the server"),
+    ("Servname not supported", "check the port in the database URL: it is a number"),
     ("could not translate host name", "check the host name in the database URL"),
     ("resolve", "check the host name in the database URL"),
     ("SSL", "check sslmode and the certificates that the database URL names"),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from upgrader.version import ReleaseVersion
 
 FAILURES_AT_MOST = 20
+_NAMED_AT_MOST = 10
 _COLUMNS = (
     Column("version", whole=True),
     Column("instance steps", right=True),
@@ -50,21 +51,17 @@ def next_blocks(report: RunReport) -> Iterator[Block]:
         yield from _problem(f"stopped by {report.signal_name or 'a signal'}{left}", _AGAIN)
     elif outcome == "failed" and report.error is None:
         yield from _failed(report)
+    elif report.unenrolled and not report.refusals:
+        pass  # told below, with what it holds up
     elif report.stop is not None:
         yield from _stopped(report)
-    elif report.unenrolled and not report.refusals:
-        ids = ", ".join(report.unenrolled[:10])
-        count = counted(len(report.unenrolled), "workspace")
-        yield from _problem(f"{count} appeared during the run and are not enrolled: {ids}", _ENROLL)
     elif outcome == "done" and report.deferred:
         yield Line("run `upgrader upgrade --include-slow` when there is time for slow steps", "hint:", "hint")
+    if report.unenrolled and not report.refusals:
+        yield from _unenrolled(report)
 
 
 _AGAIN = "run the same command again: it goes on where it was"
-_ENROLL = (
-    "`upgrader workspace enroll ID` says that it was made in the present shape, "
-    "`upgrader workspace enroll ID --at start` that it has everything before it"
-)
 
 
 def _table(report: RunReport) -> Iterator[Block]:
@@ -134,8 +131,25 @@ def _failed(report: RunReport) -> Iterator[Block]:
     yield from _problem(f"{count} failed{held}", f"mend what is named above, then {again}")
 
 
+def _unenrolled(report: RunReport) -> Iterator[Block]:
+    ids = report.unenrolled
+    count = counted(len(ids), "workspace")
+    verb = "is" if len(ids) == 1 else "are"
+    more = f" and {len(ids) - _NAMED_AT_MOST:,} more" if len(ids) > _NAMED_AT_MOST else ""
+    held = f"; {report.stop.message}" if report.stop and report.outcome.value == "refused" else ""
+    yield from _problem(
+        f"{count} appeared during the run and {verb} not enrolled: {', '.join(ids[:_NAMED_AT_MOST])}{more}{held}",
+        f"`upgrader workspace enroll {ids[0]} --at start` if every step is to run on it, "
+        f"`upgrader workspace enroll {ids[0]} --at VERSION` if it was made in the shape of VERSION; "
+        "then run `upgrader upgrade` again",
+    )
+
+
 def _stopped(report: RunReport) -> Iterator[Block]:
     assert report.stop is not None
+    if report.outcome.value == "refused":
+        yield from _problem(report.stop.message, report.stop.hint)
+        return
     style = "" if report.outcome.value == "done" else "warning"
     yield Line(report.stop.message, style=style)
     yield Line(report.stop.hint, "hint:", "hint")

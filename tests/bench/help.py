@@ -1,0 +1,36 @@
+"""How long the program takes to say what it can do: start-up, with imports of the command line alone."""
+
+from __future__ import annotations
+
+import compileall
+import importlib
+from pathlib import Path
+
+from tests.bench.blocks import Times, in_turns, timed
+from tests.bench.stage import Stage, run_quietly
+
+RUNS = 21
+_PACKAGES = ("upgrader", "alembic", "mako", "sqlalchemy", "typer", "rich", "click", "packaging", "pydantic")
+
+
+def measure(stage: Stage, *, quick: bool) -> Times:
+    """Run both in turns as processes."""
+    _compile()
+    with stage.project("help") as project:
+        return in_turns(
+            {
+                name: lambda _, name=name: timed(lambda: run_quietly(project, name, "--help"))
+                for name in ("upgrader", "alembic")
+            },
+            blocks=3 if quick else RUNS,
+        )
+
+
+def _compile() -> None:
+    """Compile what both import: some installers leave that to the first run."""
+    for name in _PACKAGES:
+        try:
+            package = importlib.import_module(name)
+        except ImportError:  # not every version of every library brings the same company
+            continue
+        compileall.compile_dir(Path(str(package.__file__)).parent, quiet=2)

@@ -1,0 +1,157 @@
+"""What is seen of a run while it is at work."""
+
+from tests.unit.cli.builders import Recorded, step, text, workspace_step
+from upgrader import events
+from upgrader.cli.progress import RunDisplay
+from upgrader.cli.render.events import event_blocks
+from upgrader.model import INSTANCE, AttemptStatus, Scope, Step, Workspace
+from upgrader.version import ReleaseVersion
+
+V1 = ReleaseVersion.parse("1.0.0")
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def finished(index: int, *, total: int, result: str = "done", error: str | None = None) -> events.Event:
+    workspace = Workspace(f"w{index}", display_name="Ann")
+    return events.WorkspaceFinished(V1, workspace, index, total, result, 0.1, error)
+
+
+def step_finished(of: Step, scope: Scope = INSTANCE, error: str | None = None) -> events.StepFinished:
+    status = AttemptStatus.FAILED if error else AttemptStatus.COMPLETED
+    return events.StepFinished(of, scope, 1, status, 0.25, error)
+
+
+def test_that_it_is_the_first_upgrade_is_the_first_line() -> None:
+    output = Recorded()
+    with RunDisplay(output, is_verbose=True) as display:
+        display(events.RunStarted("f00", "1.0.0", False, "app@db/app"))
+        display(events.Notice("there are no workspaces", "warning"))
+        display(events.FirstUpgrade(248, 244))
+        display(events.VersionStarted(V1, 1, 0))
+    first, *rest = output.err.getvalue().splitlines()
+    assert first.startswith("first upgrade of this database (248 tables, 244 workspaces): ")
+    assert "`upgrader baseline VERSION`" in first
+    assert rest == [
+        "run f00 on app@db/app, application 1.0.0",
+        "warning: there are no workspaces",
+        "1.0.0: 1 instance step",
+    ]
+
+
+def test_what_was_held_back_is_told_at_the_end_at_the_latest() -> None:
+    output = Recorded()
+    with RunDisplay(output) as display:
+        display(events.Notice("odd", "warning"))
+    assert output.err.getvalue() == "warning: odd\n"
+
+
+def test_without_a_terminal_a_segment_has_few_lines() -> None:
+    output, clock = Recorded(), Clock()
+    with RunDisplay(output, clock=clock) as display:
+        display(events.SegmentStarted(V1, 10_000))
+        for index in range(1, 10_001):
+            clock.now += 0.0025
+            display(finished(index, total=10_000))
+        display(events.SegmentFinished(V1, 10_000, 0, 0, 25.0))
+    assert output.err.getvalue().splitlines() == [
+        "  1.0.0: 4,000 of 10,000 workspaces, 400/s, about 15.0 s left",
+        "  1.0.0: 8,000 of 10,000 workspaces, 400/s, about 5.0 s left",
+        "  10,000 workspaces done in 25.0 s",
+    ]
+
+
+def test_each_failure_has_a_line() -> None:
+    output = Recorded()
+    with RunDisplay(output) as display:
+        display(events.SegmentStarted(V1, 3))
+        display(finished(1, total=3, result="failed", error="CheckViolation: no\nSQLSTATE: 23514"))
+        display(finished(2, total=3, result="left-out"))
+        display(finished(3, total=3))
+        display(events.SegmentFinished(V1, 1, 1, 1, 0.5))
+    assert output.err.getvalue().splitlines() == [
+        "  failed: w1 (Ann): CheckViolation: no",
+        "  left out: w2 (Ann): gone, or out of scope since it was listed",
+        "  1 workspace done, 1 failed, 1 left out in 500 ms",
+    ]
+
+
+def test_waiting_is_told_every_ten_seconds() -> None:
+    output, clock = Recorded(), Clock()
+    with RunDisplay(output, clock=clock) as display:
+        for second in range(25):
+            clock.now = float(second)
+            display(events.Waiting("run-lock", f"waiting for pid 1, {second} s", float(second)))
+    assert output.err.getvalue().splitlines() == [
+        "waiting for pid 1, 0 s",
+        "waiting for pid 1, 10 s",
+        "waiting for pid 1, 20 s",
+    ]
+
+
+def test_a_terminal_has_a_bar_that_goes_away() -> None:
+    output = Recorded(terminal=True, COLUMNS="60")
+    with RunDisplay(output) as display:
+        display(events.SegmentStarted(V1, 2))
+        display(finished(1, total=2, result="failed", error="No: no"))
+        display(finished(2, total=2))
+        display(events.SegmentFinished(V1, 1, 1, 0, 0.5))
+    shown = output.err.getvalue()
+    assert "2/2" in shown
+    assert "1 failed" in shown
+    assert "w1 (Ann): No: no" in shown
+    assert output.above is None
+
+
+def test_instance_steps_have_a_line_each_and_slow_ones_two() -> None:
+    slow = step("Fill", transactional=False)
+    shown = [
+        text(event_blocks(event))
+        for event in (
+            events.StepStarted(step(), INSTANCE, 1),
+            step_finished(step()),
+            events.StepStarted(slow, INSTANCE, 2),
+            step_finished(slow, error="No: no\nmore"),
+        )
+    ]
+    assert shown == [
+        "",
+        "  AddX (fast) completed in 250 ms\n",
+        "  Fill (fast) begins, attempt 2\n",
+        "  failed: Fill (fast): No: no\n",
+    ]
+
+
+def test_steps_of_workspaces_are_only_told_when_asked_for() -> None:
+    event = step_finished(workspace_step(), Scope("a"))
+    assert event_blocks(event) == []
+    assert text(event_blocks(event, is_verbose=True)) == (
+        "  workspace a: AddY (workspace) completed in 250 ms\n"
+    )
+
+
+def test_statements_have_time_and_rows_and_parameters_only_when_asked_for() -> None:
+    event = events.StatementExecuted(
+        INSTANCE, "1.0.0_AddX_1", "UPDATE t\n  SET a = %(a)s", {"a": 1}, 0.0123, 2
+    )
+    assert text(event_blocks(event, is_verbose=True)) == (
+        "      UPDATE t SET a = %(a)s\n        12.3 ms, 2 rows\n"
+    )
+    shown = text(event_blocks(event, is_verbose=True, shows_parameters=True))
+    assert shown.endswith("        parameters: a=1\n")
+
+
+def test_what_a_command_logs_is_told_where_it_does_not_flood() -> None:
+    def told(level: str, scope: Scope, *, verbose: bool = False) -> str:
+        return text(event_blocks(events.AuthorLog("so", level, scope, "1.0.0_AddX_1"), is_verbose=verbose))
+
+    assert told("INFO", INSTANCE) == "    so\n"
+    assert told("INFO", Scope("a")) == ""
+    assert told("INFO", Scope("a"), verbose=True) == "    workspace a: so\n"
+    assert told("WARNING", Scope("a")) == "    workspace a: warning: so\n"
