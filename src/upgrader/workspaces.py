@@ -124,7 +124,8 @@ class TableSource:
     def _probe(self) -> str:
         schema = self._quoted(self.schema_column) + "::text" if self.schema_column else "null::text"
         return (
-            f"select {self._row}, to_regnamespace(quote_ident({schema})) is not null from {identifier(*self.table)}"
+            f"select {self._row}, (to_regnamespace(quote_ident({schema})) is not null)::text"
+            f" from {identifier(*self.table)}"
             f" where {self._quoted(self.id_column)} = "
         )
 
@@ -136,7 +137,7 @@ class TableSource:
         found = _workspace(row)
         if self.status_column and found.status not in self.statuses:
             return Probe(None, schema_exists=False)
-        return Probe(found, schema_exists=found.schema is None or row[4] is True)
+        return Probe(found, schema_exists=found.schema is None or row[4] == "true")
 
     @property
     def _row(self) -> str:
@@ -212,11 +213,11 @@ class ProviderSource:
 
     def probe(self, workspace: Workspace) -> str:
         """Look whether the schema is there."""
-        return f"select to_regnamespace(quote_ident({literal(workspace.schema)})) is not null"
+        return f"select (to_regnamespace(quote_ident({literal(workspace.schema)})) is not null)::text"
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
         """Take the workspace as the provider gave it."""
-        return Probe(workspace, schema_exists=workspace.schema is None or row == (True,))
+        return Probe(workspace, schema_exists=workspace.schema is None or row == ("true",))
 
     def _split(self, found: list[Workspace]) -> WorkspaceListing:
         for workspace in found:

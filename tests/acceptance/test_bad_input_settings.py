@@ -65,7 +65,7 @@ def test_settings_in_pyproject(product: Project):
 def test_file_that_is_no_toml(product: Project):
     """With its line."""
     product.write("upgrader.toml", "database_url = \n")
-    assert_error(product.run_cli("upgrade"), 2, "upgrader.toml", "line 1")
+    assert_error(product.run_cli("upgrade"), 2, "upgrader.toml:1")
 
 
 def test_config_file_that_is_not_there(product: Project):

@@ -15,6 +15,8 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.support.documents import Block, Workbench, blocks_of, missing_line, shell_environment
+from tests.support.project import Project
+from tests.support.results import document
 from tests.support.server import PREFIX, PostgresServer
 from upgrader.cli.app import app
 from upgrader.database.embedded import embedded_server
@@ -26,14 +28,20 @@ GUIDE = ROOT / "docs" / "UPGRADE_COMMANDS.md"
 README = ROOT / "README.md"
 
 TUTORIAL = "Tutorial"
+README_SECTIONS = ("What it looks like", "Go on in the clone")
+ADOPTION = "Adopt it in a SQLAlchemy product"
 NOT_RUN = {
     "it installs the program, which the tests have done",
     "diagram",
-    "it shows the whole demo, which has a test of its own",
     "it would run these tests",
-    "an example of your own product",
 }
-_VARIABLES = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
+_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+}
 
 _GUIDE_BLOCKS = blocks_of(GUIDE)
 _README_BLOCKS = blocks_of(README)
@@ -54,6 +62,12 @@ def _sections() -> list[tuple[str, list[Block]]]:
         for section, of_section in groupby(blocks, key=lambda block: block.section):
             if section:
                 found.append((f"{part}: {section}", [*first, *of_section]))
+    return found
+
+
+def _readme_section(part: str) -> list[Block]:
+    found = [block for block in _README_BLOCKS if block.part == part]
+    assert found, f"there is no section {part!r}"
     return found
 
 
@@ -93,13 +107,24 @@ def _kept_running(directory: Path, blocks: list[Block]) -> Iterator[None]:
         yield
 
 
-def test_the_readme_does_what_it_says(directory: Path) -> None:
-    """In a copy of what the commands of the README need of a clone."""
+@pytest.mark.parametrize("section", README_SECTIONS)
+def test_the_readme_does_what_it_says(section: str, directory: Path) -> None:
+    """In a copy of what the commands of the README need of a clone, on a terminal of 100 columns."""
     clone = directory / "shop"
     shutil.copy(ROOT / "pyproject.toml", clone)
     shutil.copytree(ROOT / "commands", clone / "commands", ignore=shutil.ignore_patterns("__pycache__"))
+    blocks = _readme_section(section)
     with embedded_server(clone / ".upgrader" / "pgdata"):
-        Workbench(clone, shell_environment(directory / "home")).run(_README_BLOCKS)
+        Workbench(clone, shell_environment(directory / "home", COLUMNS="100")).run(blocks)
+
+
+def test_the_readme_adopts_a_product(directory: Path, server: PostgresServer) -> None:
+    """The product is that of the guide's recipes."""
+    tables = next(block for block in _GUIDE_BLOCKS if block.language == "sql")
+    with server.database() as url:
+        environment = shell_environment(directory / "home", UPGRADER_DATABASE_URL=url)
+        (directory / "shop" / "commands").mkdir()
+        Workbench(directory / "shop", environment, url).run([tables, *_readme_section(ADOPTION)])
 
 
 @pytest.mark.parametrize("document", [GUIDE, README], ids=lambda path: path.name)
@@ -109,9 +134,11 @@ def test_every_block_is_run(document: Path) -> None:
     assert document.read_text(encoding="utf-8").count("\n```") == 2 * len(blocks)
     assert blocks
     assert {block.not_run for block in blocks} - {None} <= NOT_RUN
-    ran = {id(block) for _, of_section in _SECTIONS for block in of_section}
-    left = [b for b in _GUIDE_BLOCKS if id(b) not in ran and b.not_run is None]
-    assert [block.line for block in left] == []
+    if document == GUIDE:
+        ran = {block.line for _, of_section in _SECTIONS for block in of_section}
+    else:
+        ran = {block.line for part in (*README_SECTIONS, ADOPTION) for block in _readme_section(part)}
+    assert [block.line for block in blocks if block.not_run is None and block.line not in ran] == []
 
 
 def test_a_line_that_is_not_printed_is_found() -> None:
@@ -166,3 +193,30 @@ def test_the_reference_shows_every_setting_with_its_default() -> None:
     defaults = Settings().model_dump(exclude={"commands"})
     assert loaded.model_dump(exclude={"commands"}) == defaults
     assert [Path(one).name for one in loaded.commands] == ["commands"]
+
+
+def test_the_reference_names_every_field_of_the_json(project: Project) -> None:
+    """What the verbs print, key by key; a workspace fails and a step is deferred, so that there is much to tell."""
+    project.configure(app_version="1.0.0")
+    project.create_workspaces("acme")
+    project.fast("1.0.0", 1, "AddNote", "ALTER TABLE core.workspace ADD note text")
+    project.slow("1.0.0", 2, "FillNote")
+    project.workspace("1.0.0", 3, "Fail", "SELECT 1 / 0")
+    section = _reference().partition("\n### JSON")[2].partition("\n### ")[0]
+    columns = _reference().partition("\n### History")[2].partition("\n### ")[0]
+    for verb in ("list", "plan", "upgrade", "status", "history", "workspace list"):
+        found = document(project.run_cli(*verb.split(), "--json"))
+        text = section + columns if verb == "history" else section
+        assert [key for key in _keys(found) if f"`{key}`" not in text] == [], verb
+    assert document(project.run_cli("plan", "--to", "x", "--json"))["error"].keys() == {"message", "hint"}
+
+
+def _keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield key
+            if key != "summary" or isinstance(inner, str):  # its keys are the healths
+                yield from _keys(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _keys(inner)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from upgrader.cli.console import Output
+from upgrader.cli.render.blocks import clean
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -54,6 +55,7 @@ class LiveLine:
         """Show a sentence with the time that it has stood there; a bar keeps its place."""
         if not self.is_live or self._is_bar:
             return
+        text = clean(self._output.redact(text))
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, description=text)
             return

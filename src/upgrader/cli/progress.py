@@ -39,6 +39,7 @@ class RunDisplay:
         self._segment_began = self._segment_told = 0.0
         self._failed = 0
         self._wait_told = -PAUSE_SECONDS
+        self._waits_for = ""
 
     def __enter__(self) -> Self:
         return self
@@ -95,8 +96,8 @@ class RunDisplay:
     def _wait(self, event: events.Waiting) -> None:
         if self._live.is_live:
             self._live.say(event.message)
-        elif self._clock() - self._wait_told >= PAUSE_SECONDS:
-            self._wait_told = self._clock()
+        elif event.reason != self._waits_for or self._clock() - self._wait_told >= PAUSE_SECONDS:
+            self._wait_told, self._waits_for = self._clock(), event.reason
             self._output.tell(Line(event.message))
 
     def _release(self) -> None:

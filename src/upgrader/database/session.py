@@ -24,6 +24,7 @@ from upgrader.database.guard import (
     install_guard,
     leave_guard,
 )
+from upgrader.database.message import send_message
 from upgrader.errors import ConnectionLostError, DatabaseUnavailableError, GuardError
 
 # All that a command can leave in a session, except advisory locks (DISCARD ALL would take the fence along).
@@ -79,7 +80,7 @@ class StepTransaction:
         """
         leave_guard(self.connection)
         self.check()
-        self._driver.execute(f"set session authorization default; {final}; commit".encode())
+        send_message(self._driver, f"set session authorization default; {final}; commit")
         self._root.commit()
 
     def rollback(self) -> None:
@@ -165,7 +166,8 @@ class CommandSession:
         configure = "; ".join([f"set local {name} = {value}" for name, value in settings.items()])
         root = self.connection.begin()
         try:
-            row = self._last_row(f"{_RESET}; begin; set local {_MARKER} = '{token}'; {configure}; {probe}")
+            message = f"{_RESET}; begin; set local {_MARKER} = '{token}'; {configure}; {probe}"
+            row = send_message(self.driver, message)
         except BaseException:
             leave_guard(self.connection)
             self.replace()
@@ -248,9 +250,3 @@ class CommandSession:
         except DBAPIError as error:  # SQLAlchemy asks a new server a few things
             raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from error
         return connection
-
-    def _last_row(self, message: str) -> tuple[object, ...] | None:
-        cursor = self.driver.execute(message.encode())
-        while cursor.nextset():
-            pass
-        return cursor.fetchone() if cursor.description else None

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-HEAVY = {"sqlalchemy", "psycopg", "pydantic", "rich", "packaging", "alembic"}
+HEAVY = {"sqlalchemy", "psycopg", "pydantic", "packaging", "alembic"}
 PROGRAM = """
 import json, sys
 from upgrader.cli.app import main
