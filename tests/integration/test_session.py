@@ -112,7 +112,7 @@ class TestTransaction:
     @pytest.mark.parametrize(
         ("probe", "row"),
         [
-            ("select", ()),
+            ("select", None),
             ("select 1, 'a'", (1, "a")),
             ("select 1 where false", None),
             ("select 1; select 2", (2,)),

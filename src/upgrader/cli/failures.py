@@ -14,9 +14,7 @@ from upgrader.cli.console import Output
 from upgrader.cli.render.blocks import Line
 from upgrader.errors import OperatorError, UpgraderError
 
-REPORT_AT = (
-    "report it at https://github.com/upgrader/upgrader/issues, with what `--debug` before the verb shows"
-)
+REPORT = "report it to the maintainers, with what `upgrader --version` and `upgrader --debug …` show"
 # The class is Typer's or Click's own, as the release of Typer has it.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 _BEFORE_THE_VERB = (
@@ -76,7 +74,7 @@ def _tell(error: Exception, output: Output, *, is_debug: bool) -> None:
         output.failure(error)
         return
     hint = "the traceback is above; " if is_debug else ""
-    output.problem(f"this is a bug of the program: {_named(error)}", f"{hint}{REPORT_AT}")
+    output.problem(f"this is a bug of the program: {_named(error)}", f"{hint}{REPORT}")
 
 
 def _named(error: BaseException) -> str:

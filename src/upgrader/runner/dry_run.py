@@ -115,11 +115,11 @@ class DryRun:
         report.target, report.stop, report.deferred = plan.target, plan.stop, plan.deferred
         report.warnings.extend(plan.warnings)
         report.is_first = state.is_first
-        for warning in plan.warnings:
-            self._parts.emit(Notice(warning, "warning"))
         if state.is_first and not plan.refusals:
             count = len(state.members) + len(state.others)
             self._parts.emit(FirstUpgrade(count_tables(self._parts.lock), count))
+        for warning in plan.warnings:
+            self._parts.emit(Notice(warning, "warning"))
 
     def _walk(self, versions: Sequence[PlannedVersion]) -> None:
         self._trial.begin()

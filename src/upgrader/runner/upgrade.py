@@ -68,6 +68,7 @@ class UpgradeRun:
         self._report = report
         self._attempted: set[str] = set()
         self._under_way = False
+        self._due = 0  # completed steps, once the version at hand is through
 
     def execute(self) -> RunReport:
         """Run until the plan is empty or something holds it. The run lock is held already.
@@ -85,6 +86,7 @@ class UpgradeRun:
             self._walk()
         except HardStop:
             report.outcome = Outcome.INTERRUPTED
+            report.left = max(0, self._due - report.completed)
         except RunError as error:
             report.outcome, report.error = Outcome.FAILED, error
         except OperatorError as error:
@@ -152,11 +154,11 @@ class UpgradeRun:
         report, parts = self._report, self._parts
         report.target = plan.target
         report.warnings.extend(plan.warnings)
-        for warning in plan.warnings:
-            parts.emit(Notice(warning, "warning"))
         report.is_first = survey.state.is_first
         if survey.state.is_first and not plan.refusals:
             self._enrol_everything(survey)
+        for warning in plan.warnings:
+            parts.emit(Notice(warning, "warning"))
 
     def _enrol_everything(self, survey: Survey) -> None:
         state, parts = survey.state, self._parts
@@ -235,6 +237,7 @@ class UpgradeRun:
         parts = self._parts
         parts.emit(VersionStarted(current.version, len(current.instance_steps), len(current.tasks)))
         self._under_way = True
+        self._due = self._report.completed + current.step_count
         for number, step in enumerate(current.instance_steps):
             if parts.stop.requested:
                 self._report.left += current.step_count - number

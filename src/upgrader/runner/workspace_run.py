@@ -91,8 +91,9 @@ class WorkspaceRun:
         return not progress.is_done(self._step) or (self._again and self._step.name in progress.completed)
 
     def _tell_waiting(self, waiting: list[str]) -> None:
+        left_out = "1 workspace was" if len(waiting) == 1 else f"{len(waiting)} workspaces were"
         text = (
-            f"{len(waiting)} workspaces were left out: something before {self._step.name} is pending on them"
+            f"{left_out} left out: something before {self._step.name} is pending there"
             f" ({', '.join(waiting[:10])}{' …' if len(waiting) > 10 else ''})"
         )
         self._report.warnings.append(text)

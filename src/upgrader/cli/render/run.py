@@ -96,7 +96,7 @@ def _failures(report: RunReport) -> Iterator[Block]:
         again = f", attempt {failure.attempt}" if failure.attempt > 1 else ""
         yield Line(f"{failure.scope} {failure.status.value}", indent=2, verbatim=True)
         yield Line(f"{failure.step.name}{again}", indent=4, verbatim=True)
-        yield Line(first_lines(failure.error), indent=4)
+        yield Line(first_lines(failure.error, 8), indent=4)
     if len(failures) > FAILURES_AT_MOST:
         yield Line(f"and {len(failures) - FAILURES_AT_MOST:,} more: upgrader status --failed-only", indent=2)
 
