@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.project import Project
-from tests.support.results import Result, assert_code, assert_error, attempts, document
+from tests.support.results import Result, assert_code, assert_error, attempts, document, is_executing
 from tests.support.server import wait_until
 
 GATE = 987_654
@@ -32,7 +32,7 @@ def busy(project: Project) -> Iterator[Project]:
 
 
 def is_waiting(project: Project) -> bool:
-    return bool(project.query("select from pg_locks where locktype = 'advisory' and not granted"))
+    return is_executing(project, "pg_advisory_xact_lock")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import psycopg
@@ -111,13 +113,13 @@ class _Listener:
             role = getattr(self, "_role", None)
             if role is None:
                 return original(self, generator, *arguments, **options)
-            watched = listener._watch(generator, role, self.pgconn.backend_pid)
+            text = _text(generator, sys._getframe(1))
+            watched = listener._watch(generator, role, text, self.pgconn.backend_pid)
             return original(self, watched, *arguments, **options)
 
         return wait
 
-    def _watch(self, generator: Any, role: str, pid: int) -> Generator[Any, Any, Any]:
-        text = _text(generator)
+    def _watch(self, generator: Any, role: str, text: str, pid: int) -> Generator[Any, Any, Any]:
         try:
             wanted = next(generator)  # sends
         except StopIteration as end:
@@ -193,15 +195,12 @@ def kind_of(boundary: Boundary) -> str:
     return "a statement of a command, or set-up of a connection"
 
 
-def _text(generator: Any) -> str:
-    """Give what is sent, shortened in the middle."""
+def _text(generator: Any, caller: FrameType) -> str:
+    """Give what is sent, shortened in the middle: from the driver's generator, or from who waits for it."""
     frame = getattr(generator, "gi_frame", None)
-    query = frame.f_locals.get("query") if frame is not None else None
+    query = frame.f_locals.get("query") if frame is not None else caller.f_locals.get("message")
     if query is None:
-        return str(generator.gi_code.co_name)
+        return str(getattr(generator, "__name__", "unknown"))
     text = " ".join((query.decode() if isinstance(query, bytes) else str(query)).split())
-    return (
-        text
-        if len(text) <= _LABEL_CHARACTERS
-        else f"{text[: _LABEL_CHARACTERS // 2]} … {text[-_LABEL_CHARACTERS // 2 :]}"
-    )
+    half = _LABEL_CHARACTERS // 2
+    return text if len(text) <= _LABEL_CHARACTERS else f"{text[:half]} … {text[-half:]}"

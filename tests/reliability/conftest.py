@@ -44,7 +44,7 @@ def stage(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
                 started = time.monotonic()
                 undisturbed = launcher.run(url, *UPGRADE)
                 seconds = time.monotonic() - started
-                assert undisturbed.code == 0, undisturbed
+                assert undisturbed.code == 0, undisturbed.stderr
                 wanted = read_state(url)
         yield Stage(server, str(name), launcher, wanted, undisturbed.boundaries, seconds)
 

@@ -191,7 +191,7 @@ def _old_snapshot(url: str, seconds: float) -> Iterator[None]:
 
 def _wait_for(run: Running, is_it: Callable[[Boundary], bool]) -> None:
     """Wait until a run has come to a boundary."""
-    give_up = time.monotonic() + 30
+    give_up = time.monotonic() + 15
     while not any(is_it(boundary) for boundary in run.boundaries):
         assert time.monotonic() < give_up, "the run did not come to the boundary"
         time.sleep(0.005)

@@ -107,3 +107,14 @@ def attempts(project: Project, status: str | None = None) -> list[tuple[str, str
 def has_history(project: Project) -> bool:
     """Tell whether the database has a history schema."""
     return project.query("select to_regnamespace('upgrader') is not null") == [(True,)]
+
+
+def is_executing(project: Project, words: str) -> bool:
+    """Tell whether another session of the project's database is at a statement with these words."""
+    return bool(
+        project.query(
+            "select from pg_stat_activity where position(%s in query) > 0 and state = 'active'"
+            " and datname = current_database() and pid <> pg_backend_pid()",
+            words,
+        )
+    )

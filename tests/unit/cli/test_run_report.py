@@ -36,7 +36,7 @@ def test_a_failure_is_named_with_workspace_step_and_the_first_lines_of_its_error
         "    CheckViolation: no\n"
         "    SQLSTATE: 23514\n"
         "    statement: ALTER …\n"
-        "    …\n"
+        "    at a.py:1\n"
     ) in shown
 
 
