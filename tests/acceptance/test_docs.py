@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -139,6 +140,19 @@ def test_every_block_is_run(document: Path) -> None:
     else:
         ran = {block.line for part in (*README_SECTIONS, ADOPTION) for block in _readme_section(part)}
     assert [block.line for block in blocks if block.not_run is None and block.line not in ran] == []
+
+
+@pytest.mark.parametrize("document", [GUIDE, README], ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """To a heading of the page, or to a file of the repository; addresses of the web are not looked at."""
+    text = document.read_text(encoding="utf-8")
+    headings = re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    for target in re.findall(r"\]\(([^)]+)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("https://"):
+            assert (document.parent / target).exists(), target
 
 
 def test_a_line_that_is_not_printed_is_found() -> None:

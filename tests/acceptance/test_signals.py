@@ -118,7 +118,8 @@ def test_signal_while_waiting_for_the_lock(project: Project):
     second.send_signal(signal.SIGTERM)
     _, stderr = ended(second)
     assert second.returncode == 143, stderr
-    assert "nothing was run" in stderr
+    assert "error: stopped by SIGTERM" in stderr
+    assert attempts(project) == []
     holder.kill()
     ended(holder)
 

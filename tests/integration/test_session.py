@@ -113,13 +113,13 @@ class TestTransaction:
         ("probe", "row"),
         [
             ("select", None),
-            ("select 1, 'a'", (1, "a")),
+            ("select 1, 'a'", ("1", "a")),
             ("select 1 where false", None),
-            ("select 1; select 2", (2,)),
+            ("select 1; select 2", ("2",)),
         ],
     )
     def test_probe(self, session: CommandSession, probe: str, row: tuple[object, ...] | None):
-        """What the probe sees comes back with BEGIN."""
+        """What the probe sees comes back with BEGIN, as text."""
         transaction = session.begin(settings={}, probe=probe)
         assert transaction.probe == row
         transaction.rollback()
