@@ -107,6 +107,8 @@ class TableSource:
                 cursor.execute(query.encode())
                 for row in cursor:
                     workspace = _workspace(row)
+                    if not workspace.id:
+                        raise _without_id(self.description)
                     is_inside = not self.status_column or workspace.status in wanted
                     (inside if is_inside else outside).append(workspace)
         except psycopg.errors.InsufficientPrivilege as error:
@@ -221,6 +223,8 @@ class ProviderSource:
 
     def _split(self, found: list[Workspace]) -> WorkspaceListing:
         for workspace in found:
+            if isinstance(workspace, Workspace) and not workspace.id:
+                raise _without_id(self.description)
             if not isinstance(workspace, Workspace):
                 raise WorkspaceSourceError(
                     f"the {self.description} gave a {type(workspace).__name__}, not a Workspace",
@@ -246,6 +250,12 @@ class ProviderSource:
                 hint='write "package.module:function", importable from where the program runs',
             ) from error
         return cast("Callable[[object], Iterable[Workspace]]", function)
+
+
+def _without_id(description: str) -> WorkspaceSourceError:
+    return WorkspaceSourceError(
+        f"the {description} has a workspace whose id is empty", hint="give it an id; history goes by it"
+    )
 
 
 def _workspace(row: Sequence[object]) -> Workspace:

@@ -198,7 +198,8 @@ def kind_of(boundary: Boundary) -> str:
 def _text(generator: Any, caller: FrameType) -> str:
     """Give what is sent, shortened in the middle: from the driver's generator, or from who waits for it."""
     frame = getattr(generator, "gi_frame", None)
-    query = frame.f_locals.get("query") if frame is not None else caller.f_locals.get("message")
+    query = frame.f_locals.get("query") if frame is not None else None
+    query = caller.f_locals.get("message") if query is None else query
     if query is None:
         return str(getattr(generator, "__name__", "unknown"))
     text = " ".join((query.decode() if isinstance(query, bytes) else str(query)).split())

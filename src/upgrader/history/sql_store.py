@@ -244,7 +244,7 @@ class SqlHistoryStore:
         inserted = self._driver.execute(
             f"insert into {self._history} (name, kind, version, workspace_id, status, attempt, is_initial,"
             " executed_by_version, checksum, error_message, started_at, finished_at) values"
-            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, coalesce(%s, clock_timestamp()),"
+            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, least(coalesce(%s, clock_timestamp()), clock_timestamp()),"
             " case when %s then clock_timestamp() end)"
             " on conflict (coalesce(workspace_id, ''), name, attempt) do nothing".encode(),
             [

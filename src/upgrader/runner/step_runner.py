@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Protocol, cast
 
 import psycopg
@@ -199,6 +200,7 @@ class _Execution:
         self._workspace = task.workspace
         self._probe_is_due = task.is_first and task.workspace is not None
         self._has_running_row = False
+        self._started_at = datetime.now(UTC)
         self.tries = 1
 
     def run(self) -> None:
@@ -222,17 +224,7 @@ class _Execution:
         Raises:
             ConnectionLostError: it cannot be written; the next run finds the attempt unfinished.
         """
-        attempt = Attempt(
-            name=self._attempt.name,
-            kind=self._attempt.kind,
-            version=self._attempt.version,
-            scope=self._attempt.scope,
-            status=status,
-            attempt=self._attempt.attempt,
-            executed_by_version=self._attempt.executed_by_version,
-            checksum=self._attempt.checksum,
-            error_message=text,
-        )
+        attempt = replace(self._attempt, status=status, error_message=text, started_at=self._started_at)
         self._store.finish(attempt, is_running=self._has_running_row)
 
     def record_interruption(self) -> None:
