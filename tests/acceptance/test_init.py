@@ -21,7 +21,8 @@ def test_from_nothing_to_a_first_upgrade(project: Project):
     url = {"UPGRADER_DATABASE_URL": project.database_url}
     assert_code(project.run_cli("upgrade", env=url), 1)
     file.write_text(
-        body[: body.index("class ")]
+        "from sqlalchemy import text\n"
+        + body[: body.index("class ")]
         + "class AddX:\n    def up(self, connection: Connection) -> None:\n"
         + "        connection.execute(text('create table x (id int)'))\n",
         encoding="utf-8",

@@ -13,7 +13,7 @@ def product(project: Project) -> Project:
     project.create_workspaces("out", status="INACTIVE")
     project.fast("1.0.0", 1, "First")
     project.workspace("1.0.0", 2, "FillNotes", "create table if not exists notes ()")
-    project.workspace("1.0.0", 3, "LastStep", name="the-last")
+    project.workspace("1.0.0", 3, "TheLast")
     return project
 
 
@@ -73,7 +73,7 @@ def test_run_where_it_is_pending_and_everything_before_is_done(product: Project)
     assert attempts(product)[before:] == [("FillNotes", "b", 1, "completed")]
     waits = product.run_cli("workspace", "run", "the-last")
     assert_code(waits, 0)
-    assert attempts(product)[before + 1 :] == [("LastStep", "b", 1, "completed")]
+    assert attempts(product)[before + 1 :] == [("TheLast", "b", 1, "completed")]
     assert "c" in waits.stderr
 
 

@@ -14,7 +14,7 @@ from tests.bench.stage import Stage, make_workspaces
 from tests.support.project import PROGRAM, Project
 
 WORKSPACES = 100_000
-LONGEST_SECONDS = 180
+LONGEST_SECONDS = 300
 _POLL_SECONDS = 0.05
 _ENDING_SECONDS = 60
 
@@ -40,6 +40,9 @@ def measure(stage: Stage, *, quick: bool) -> Memory:
     with stage.project("memory") as project:
         make_workspaces(project, workspaces, with_schemas=False)
         project.workspace("1.0.0", 1, "Trivial", "select 1")
+        with project.connect() as connection:
+            # The disk has no part in this: without it the run comes to its end, where it looks at everything again.
+            connection.execute(f"alter database {connection.info.dbname} set synchronous_commit = off".encode())
         return _watch(project, workspaces)
 
 

@@ -46,8 +46,9 @@ class Case:
         )
 
     def boundary(self, total: int) -> int:
-        """Choose the boundary: one from each of `count` equal stretches, so that they are spread evenly."""
-        return min(total, int((self.number + self.random().random()) * total / self.count) + 1)
+        """Choose a boundary: one from each of as many equal stretches as there are cases, the kinds in turn."""
+        place = 2 * self.number + ((self.how == TERMINATE) + self.seed) % 2
+        return min(total, int((place + self.random().random()) * total / (2 * self.count)) + 1)
 
 
 def spread(metafunc: pytest.Metafunc, share: float) -> None:

@@ -29,8 +29,17 @@ def test_one_runs_and_the_others_do_not(
     number: int, count: int, waits: bool, stage: Stage, note: Callable[..., None]
 ) -> None:
     """Every step is completed once; the others exit 3 naming the holder, or wait and find nothing to do."""
+    try:
+        _start_together(stage, count, waits=waits)
+    except BaseException:
+        note(kind="at-once", count=count, waits=waits, failed=True)
+        raise
+    note(kind="at-once", count=count, waits=waits)
+
+
+def _start_together(stage: Stage, count: int, *, waits: bool) -> None:
     arguments = (*UPGRADE, "--wait-lock", "60") if waits else UPGRADE
-    with stage.database(batch=0.05) as url:
+    with stage.database(batch=0.1) as url:
         begin_at = time.monotonic() + _HEAD_START
         started = [stage.launcher.start(url, *arguments, begin_at=begin_at) for _ in range(count)]
         ended = [stage.launcher.wait(run) for run in started]
@@ -45,4 +54,3 @@ def test_one_runs_and_the_others_do_not(
         if run.code == 3:
             assert "error: another upgrade is running: database session pid " in run.stderr
             assert "hint: wait for it (--wait-lock SECONDS)" in run.stderr
-    note(kind="at-once", count=count, waits=waits, codes=codes)

@@ -15,7 +15,7 @@ from tests.reliability.boundaries import (
     CONNECTED,
     CONTROL,
     LOCK,
-    OWN,
+    SENT,
     SIGKILL,
     TERMINATE,
     Boundary,
@@ -44,7 +44,7 @@ def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable
     """A run is killed while its COMMIT is at work, and run again at once: the step is completed once."""
     chance = case.random()
     step, scope, occurrence = chance.choice(_COMMITS)
-    target = OWN if case.how == SIGKILL else chance.choice((OWN, LOCK, CONTROL))
+    target = COMMAND if case.how == SIGKILL else chance.choice((COMMAND, LOCK, CONTROL))
     kill = Kill(case.how, target=target, text=f"_{step}_", occurrence=occurrence, delay=_AT_WORK)
     try:
         with stage.database() as url:
@@ -61,13 +61,21 @@ def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable
         assert "run lock was lost" in killed.stderr
         assert killed.completions_after_kill() == []
     codes = [killed.code, next_one.code]
-    note(kind="commit", how=case.how, target=target, waited=waited, kills=1, runs=2, codes=codes)
+    note(
+        kind="commit",
+        how=case.how,
+        target=target,
+        waited=waited,
+        kills=1,
+        runs=2,
+        codes=codes,
+    )
 
 
 def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Callable[..., None]) -> None:
     """A run is killed while it builds an index concurrently, and run again at once: it is built, and valid."""
     chance = case.random()
-    target = OWN if case.how == SIGKILL else chance.choice((OWN, LOCK, CONTROL))
+    target = COMMAND if case.how == SIGKILL else chance.choice((COMMAND, LOCK, CONTROL))
     # A killed client's backend is ended after a second at most: the build is through by then, or is not.
     is_through = chance.random() < 0.5
     seconds = chance.uniform(0.6, 0.9) if is_through else chance.uniform(1.6, 2.4)
@@ -86,7 +94,15 @@ def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Call
     if case.how == SIGKILL:
         assert attempts == 2
     codes = [killed.code, next_one.code]
-    note(kind="index", how=case.how, target=target, waited=waited, kills=1, runs=2, codes=codes)
+    note(
+        kind="index",
+        how=case.how,
+        target=target,
+        waited=waited,
+        kills=1,
+        runs=2,
+        codes=codes,
+    )
 
 
 def test_store_session_that_ends_between_running_row_and_effect(stage: Stage) -> None:
@@ -97,6 +113,32 @@ def test_store_session_that_ends_between_running_row_and_effect(stage: Stage) ->
         check_terminated(ended)
         assert ended.code == 1
         stage.finish(url, [Kill(TERMINATE, target=COMMAND, text="core.take_time('batch')")])
+
+
+@pytest.mark.parametrize(
+    ("after", "text"),
+    [
+        ("", "pg_try_advisory_lock"),
+        ("", "pg_advisory_unlock"),
+        ("", "create table"),
+        ("", "pg_catalog.version()"),
+        ('from "upgrader"."scope"', "pg_catalog.version()"),
+        ("pg_catalog.version()", "pg_advisory_lock_shared"),
+        ("create table if not exists core.item_count", "select a.attname"),
+        ("complete_step", "; set search_path"),
+    ],
+    ids=["lock", "fence", "layout", "store", "commands", "holding-the-fence", "listing", "autocommit"],
+)
+def test_session_that_is_ended_while_the_program_itself_uses_it(after: str, text: str, stage: Stage) -> None:
+    """Whatever the program's own statement is: exit 1 with what to do, no failed attempt, and no bug."""
+    sent = [boundary for boundary in stage.boundaries if boundary.point == SENT]
+    begin = next((n for n, boundary in enumerate(sent) if after in boundary.text), 0)
+    at = next(boundary.number for boundary in sent[begin:] if text in boundary.text)
+    with stage.database() as url:
+        ended = stage.launcher.run(url, *UPGRADE, kill=Kill(TERMINATE, at))
+        check_terminated(ended)
+        assert ended.code == 1
+        stage.finish(url, [])
 
 
 def _kill_while_another_waits(stage: Stage, url: str, kill: Kill) -> tuple[Ended, Ended, bool]:

@@ -127,7 +127,11 @@ def _failed(report: RunReport) -> Iterator[Block]:
     failed = [failure for failure in report.failures if failure.status.value == "failed"]
     count = counted(len(failed), "step")
     held = f"; {report.stop.message}" if report.stop else ""
-    again = "see what it would run" if report.dry_run else "run the same command again: done steps stay done"
+    again = (
+        "try it again: nothing was kept"
+        if report.dry_run
+        else "run the same command again: done steps stay done"
+    )
     yield from _problem(f"{count} failed{held}", f"mend what is named above, then {again}")
 
 
