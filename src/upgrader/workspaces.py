@@ -93,6 +93,17 @@ class TableSource:
 
     def listing(self, session: CommandSession) -> WorkspaceListing:
         """Read the table in ascending order of the id column's own type (text as bytes)."""
+        try:
+            return self._listing(session)
+        except psycopg.errors.InsufficientPrivilege as error:
+            user, schema = identifier(session.driver.info.user), self.table[:-1]
+            use = f"GRANT USAGE ON SCHEMA {identifier(*schema)} TO {user}; " if schema else ""
+            raise WorkspaceSourceError(
+                f"the {self.description} cannot be read: {error.diag.message_primary}",
+                hint=f"let its owner run: {use}GRANT SELECT ON {identifier(*self.table)} TO {user};",
+            ) from error
+
+    def _listing(self, session: CommandSession) -> WorkspaceListing:
         types = self._column_types(session.driver)
         if types is None:
             return WorkspaceListing(exists=False)
@@ -101,21 +112,15 @@ class TableSource:
         order = f"listed.{self._quoted(self.id_column)}{collation}"
         query = f"select {self._row} from {identifier(*self.table)} listed order by {order}"
         wanted, inside, outside = frozenset(self.statuses), list[Workspace](), list[Workspace]()
-        try:
-            with session.driver.transaction(), session.driver.cursor(name="upgrader_workspaces") as cursor:
-                cursor.itersize = 10_000
-                cursor.execute(query.encode())
-                for row in cursor:
-                    workspace = _workspace(row)
-                    if not workspace.id:
-                        raise _without_id(self.description)
-                    is_inside = not self.status_column or workspace.status in wanted
-                    (inside if is_inside else outside).append(workspace)
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise WorkspaceSourceError(
-                f"the {self.description} cannot be read: {error.diag.message_primary}",
-                hint=f"let its owner run: GRANT SELECT ON {identifier(*self.table)} TO {session.driver.info.user};",
-            ) from error
+        with session.driver.transaction(), session.driver.cursor(name="upgrader_workspaces") as cursor:
+            cursor.itersize = 10_000
+            cursor.execute(query.encode())
+            for row in cursor:
+                workspace = _workspace(row)
+                if not workspace.id:
+                    raise _without_id(self.description)
+                is_inside = not self.status_column or workspace.status in wanted
+                (inside if is_inside else outside).append(workspace)
         return WorkspaceListing(True, inside, outside)
 
     def probe(self, workspace: Workspace) -> str:

@@ -22,7 +22,7 @@ def product(project: Project) -> Project:
 def health(project: Project) -> dict[str, str]:
     found = document(project.run_cli("status", "--json"))
     return {"instance": found["instance"]["health"]} | {
-        row["workspace_id"]: row["health"] for row in found["workspaces"]
+        row["id"]: row["health"] for row in found["workspaces"]
     }
 
 
@@ -52,7 +52,7 @@ def test_failed_and_behind(product: Project):
     assert "division by zero" in failed.stdout
     assert "MayFail" in failed.stdout
     one = document(product.run_cli("status", "-w", "a", "--json"))
-    assert [row["workspace_id"] for row in one["workspaces"]] == ["a"]
+    assert [row["id"] for row in one["workspaces"]] == ["a"]
     assert_error(product.run_cli("status", "-w", "nobody"), 2, "nobody")
 
 

@@ -95,7 +95,10 @@ def _before_statement(
         return
     words = forbidden_statement(statement)
     if words is not None:
-        raise GuardError(f"a command may not execute {words}", hint=_REMEDY)
+        raise GuardError(
+            f"a command may not execute {words}",
+            hint="listen on a connection of the application's own" if words == "LISTEN" else _REMEDY,
+        )
     note = info.get(NOTE)
     if note is not None:
         note(statement)

@@ -212,7 +212,10 @@ begin
     end if;
     -- A barrier that is being passed waits for this transaction, or this transaction for it.
     perform pg_advisory_xact_lock_shared({barrier});
-    select enrolled into present from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id;
+    -- The row is made first and locked, so that of two callers at once the second sees what the first one did.
+    insert into {schema}.scope (workspace_id) values (p_workspace_id)
+    on conflict (coalesce(workspace_id, '')) do nothing;
+    select enrolled into present from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id for update;
     if present is not null then
         if present <> p_version then
             raise exception 'workspace % is enrolled at % already', p_workspace_id, present
@@ -293,6 +296,7 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool 
         LayoutError: the role may not make it.
     """
     if read_layout_version(driver, schema) is not None:
+        _require_write(driver, schema)
         return
     try:
         with driver.transaction(force_rollback=is_trial):
@@ -308,6 +312,22 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool 
             f"role {user} may not make the history schema {schema}: {error.diag.message_primary}",
             hint=f"let an administrator run: {remedy} {identifier(user)};",
         ) from error
+
+
+def _require_write(driver: psycopg.Connection, schema: str) -> None:
+    tables = [identifier(schema, table) for table in ("history", "scope", "run")]
+    row = driver.execute(
+        "select bool_and(has_table_privilege(name, 'INSERT') and has_table_privilege(name, 'UPDATE'))"
+        " from unnest(%s::text[]) name",
+        [tables],
+    ).fetchone()
+    if row != (True,):
+        user, name = identifier(driver.info.user), identifier(schema)
+        raise LayoutError(
+            f"role {user} may not write the history in the schema {schema}",
+            hint="use the role that made it, or let its owner run: GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN"
+            f" SCHEMA {name} TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {user};",
+        )
 
 
 def check_block(schema: str) -> str:

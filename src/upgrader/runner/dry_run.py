@@ -132,7 +132,8 @@ class DryRun:
                 return
             if self._report.failures or self._parts.stop.requested:
                 # A real run would stop here too: at the step, or at the barrier behind the segment.
-                self._report.simulated_to = version.version if not self._parts.stop.requested else None
+                has_more = number + 1 < len(versions) and not self._parts.stop.requested
+                self._report.simulated_to = version.version if has_more else None
                 return
             if number == 0 and self._undoing and len(versions) > 1:
                 self._end_early(version, versions[1])

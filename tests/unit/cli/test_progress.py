@@ -155,3 +155,12 @@ def test_what_a_command_logs_is_told_where_it_does_not_flood() -> None:
     assert told("INFO", Scope("a")) == ""
     assert told("INFO", Scope("a"), verbose=True) == "    workspace a: so\n"
     assert told("WARNING", Scope("a")) == "    workspace a: warning: so\n"
+
+
+def test_whom_a_run_waits_for_next_is_told_at_once() -> None:
+    output, clock = Recorded(), Clock()
+    with RunDisplay(output, clock=clock) as display:
+        display(events.Waiting("run-lock", "waiting for another upgrade", 0.0))
+        clock.now += 1.0
+        display(events.Waiting("fence", "waiting for pid 7", 0.2))
+    assert output.err.getvalue() == "waiting for another upgrade\nwaiting for pid 7\n"
