@@ -41,7 +41,7 @@ class Probe:
     """
 
     workspace: Workspace | None
-    schema_exists: bool
+    is_schema_usable: bool
 
 
 class WorkspaceSource(Protocol):
@@ -131,7 +131,7 @@ class TableSource:
     def _probe(self) -> str:
         schema = self._quoted(self.schema_column) + "::text" if self.schema_column else "null::text"
         return (
-            f"select {self._row}, (to_regnamespace(quote_ident({schema})) is not null)::text"
+            f"select {self._row}, {_usable(schema)}"
             f" from {identifier(*self.table)}"
             f" where {self._quoted(self.id_column)} = "
         )
@@ -140,11 +140,11 @@ class TableSource:
         """Tell whether the workspace is still there and in scope."""
         del workspace
         if row is None:
-            return Probe(None, schema_exists=False)
+            return Probe(None, is_schema_usable=False)
         found = _workspace(row)
         if self.status_column and found.status not in self.statuses:
-            return Probe(None, schema_exists=False)
-        return Probe(found, schema_exists=found.schema is None or row[4] == "true")
+            return Probe(None, is_schema_usable=False)
+        return Probe(found, is_schema_usable=found.schema is None or row[4] == "true")
 
     @property
     def _row(self) -> str:
@@ -220,11 +220,11 @@ class ProviderSource:
 
     def probe(self, workspace: Workspace) -> str:
         """Look whether the schema is there."""
-        return f"select (to_regnamespace(quote_ident({literal(workspace.schema)})) is not null)::text"
+        return f"select {_usable(literal(workspace.schema))}"
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
         """Take the workspace as the provider gave it."""
-        return Probe(workspace, schema_exists=workspace.schema is None or row == ("true",))
+        return Probe(workspace, is_schema_usable=workspace.schema is None or row == ("true",))
 
     def _split(self, found: list[Workspace]) -> WorkspaceListing:
         for workspace in found:
@@ -255,6 +255,11 @@ class ProviderSource:
                 hint='write "package.module:function", importable from where the program runs',
             ) from error
         return cast("Callable[[object], Iterable[Workspace]]", function)
+
+
+def _usable(schema: str) -> str:
+    """Give SQL for "true" where a schema is there and the role may use it: SET search_path minds neither."""
+    return f"has_schema_privilege(to_regnamespace(quote_ident({schema}))::oid, 'USAGE')::text"
 
 
 def _without_id(description: str) -> WorkspaceSourceError:

@@ -5,11 +5,11 @@ import pytest
 from tests.support.project import Project
 from tests.support.results import Result, assert_error, document, has_history
 
-COMMAND = '''
+COMMAND = """
 from upgrader import instance_command, workspace_command
 
 {body}
-'''
+"""
 
 
 def write(project: Project, path: str, body: str) -> None:
@@ -38,7 +38,11 @@ def test_all_problems_are_told_together(project: Project):
     write(project, "v1/2_import.py", "import no_such_library_at_all")
     write(project, "v1/3_exit.py", "raise SystemExit(0)")
     write(project, "v1/4_empty.py", "")
-    write(project, "v1/5_version.py", '@instance_command("1.2", 5)\nclass Five:\n    def up(self, connection): ...')
+    write(
+        project,
+        "v1/5_version.py",
+        '@instance_command("1.2", 5)\nclass Five:\n    def up(self, connection): ...',
+    )
     result = refused(
         project,
         "5 problems",
@@ -84,7 +88,11 @@ def test_decorator_that_is_wrong(project: Project, decorator: str, words: str):
 def test_method_that_is_missing_or_not_callable(project: Project):
     """`up` and its like."""
     write(project, "one.py", '@instance_command("1.0.0", 1)\nclass One:\n    up = 5')
-    write(project, "two.py", '@instance_command("1.0.0", 2, "slow")\nclass Two:\n    def up(self, connection): ...')
+    write(
+        project,
+        "two.py",
+        '@instance_command("1.0.0", 2, "slow")\nclass Two:\n    def up(self, connection): ...',
+    )
     refused(project, "2 problems", "one.py:", "two.py:", "run_data_migration")
 
 
@@ -117,7 +125,9 @@ def test_one_timestamp_in_several_kinds_and_versions_is_fine(project: Project):
 
 def test_file_name_and_decorator_carry_one_timestamp(project: Project):
     """A file that begins with a timestamp has to have that one."""
-    write(project, "1700000000000_step.py", '@instance_command("1.0.0", 7)\nclass A:\n    def up(self, c): ...')
+    write(
+        project, "1700000000000_step.py", '@instance_command("1.0.0", 7)\nclass A:\n    def up(self, c): ...'
+    )
     refused(project, "1700000000000", "7")
 
 

@@ -20,7 +20,8 @@ ESCAPE = "\x1b["
 def product(project: Project) -> Project:
     project.create_workspaces("a", "b", "c")
     project.fast("1.0.0", 1, "AddSomethingWithAnUnusuallyLongNameThatFillsAWholeLineOfTheScreen")
-    project.workspace("1.0.0", 2, "InEachWorkspace", "if ctx.workspace.id == 'b':\n    raise ValueError('no – “never”')")
+    fails = "if ctx.workspace.id == 'b':\n    raise ValueError('no \u2026 \u201cnever\u201d')"
+    project.workspace("1.0.0", 2, "InEachWorkspace", fails)
     return project
 
 

@@ -8,7 +8,7 @@ from tests.support.project import Project
 from tests.support.results import attempts
 from tests.support.server import Role
 
-PASSWORD = "c0rrect-horse:battery@staple"  # noqa: S105
+PASSWORD = "c0rrect-horse:battery@staple"
 LEAKS = """
 raise ValueError(
     "could not reach {0!r}, password=" + {0!r} + ", url postgresql://app:" + {0!r} + "@db/app, bare " + {0!r}

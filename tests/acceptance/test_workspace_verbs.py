@@ -83,7 +83,9 @@ def test_run_again_asks_for_confirmation(product: Project):
     before = len(attempts(product))
     assert_error(product.run_cli("workspace", "run", "fill-notes", "--again"), 2, "--yes")
     assert len(attempts(product)) == before
-    assert_code(product.run_cli("workspace", "run", "fill-notes", "--again", "--yes", "--count-limit", "2"), 0)
+    assert_code(
+        product.run_cli("workspace", "run", "fill-notes", "--again", "--yes", "--count-limit", "2"), 0
+    )
     assert attempts(product)[before:] == [
         ("FillNotes", "a", 2, "completed"),
         ("FillNotes", "b", 2, "completed"),

@@ -42,7 +42,9 @@ def measure(stage: Stage, *, quick: bool) -> Memory:
         project.workspace("1.0.0", 1, "Trivial", "select 1")
         with project.connect() as connection:
             # The disk has no part in this: without it the run comes to its end, where it looks at everything again.
-            connection.execute(f"alter database {connection.info.dbname} set synchronous_commit = off".encode())
+            connection.execute(
+                f"alter database {connection.info.dbname} set synchronous_commit = off".encode()
+            )
         return _watch(project, workspaces)
 
 

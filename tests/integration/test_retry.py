@@ -1,11 +1,10 @@
 """A lock timeout, a deadlock or a serialization failure repeats one transaction of the same attempt."""
 
+from tests.support.project import Project
+from tests.support.results import attempts
 from upgrader.events import Event, StepRetried
 from upgrader.model import Outcome
 from upgrader.runner.options import UpgradeOptions
-
-from tests.support.project import Project
-from tests.support.results import attempts
 from upgrader.testing import RecordingSink
 
 QUICK = {"lock_timeout_seconds": 0.05, "lock_retry_initial_seconds": 0.01, "lock_retry_max_seconds": 0.05}

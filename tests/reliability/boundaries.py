@@ -66,10 +66,11 @@ class Boundary:
 
 
 def read_boundaries(log: Path) -> list[Boundary]:
-    """Read what `listen` wrote."""
+    """Read what `listen` has written so far; the last line may be on its way."""
     if not log.exists():
         return []
-    return [Boundary(*json.loads(line)) for line in log.read_text(encoding="utf-8").splitlines()]
+    *lines, _ = log.read_text(encoding="utf-8").split("\n")
+    return [Boundary(*json.loads(line)) for line in lines]
 
 
 def listen(log: Path, kill: Kill | None, url: str) -> None:

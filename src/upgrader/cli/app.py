@@ -64,8 +64,10 @@ def main() -> int:
         with ending_on_terminate(), redirect_stdout(sys.stdout):  # which a verb may replace
             return _code(command.main(rest, name, standalone_mode=False, obj=invocation))
 
-    code = guarded(body, output, arguments=arguments, debug=lambda: invocation.debug)
-    output.flush()
+    try:
+        code = guarded(body, output, arguments=arguments, debug=lambda: invocation.debug)
+    finally:  # the parser ends the program itself where the reader of its help has left
+        output.flush()
     if output.write_error is not None:
         output.problem(f"the output could not be written: {output.write_error.strerror}")
         return code or exit_codes.FAILED

@@ -30,7 +30,13 @@ def stopping_on_signals(stop: StopToken, cancel: Callable[[], None]) -> Iterator
     """
     from upgrader.runner.stop import HardStop
 
+    process = os.getpid()
+
     def handle(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a command's child: multiprocessing ends its workers by SIGTERM
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
         name = signal.Signals(number).name
         if not stop.requested:
             stop.request(name)

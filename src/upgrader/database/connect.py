@@ -100,6 +100,8 @@ class Connector:
             **given,
             "options": options.strip(),
             "application_name": self.application_name,
+            # Whatever role, database, PGCLIENTENCODING and URL say: messages are written in it.
+            "client_encoding": "UTF8",
         }
         return psycopg.connect(join_conninfo(parameters), autocommit=True, prepare_threshold=None)
 

@@ -24,6 +24,7 @@ _REPEATABLE = {
 _STATEMENT_CHARACTERS = 2000
 _TERMINATED = ("57P01", "57P02", "57P03", "25P03", "57P05")  # terminated, crashed, shutting down, time-outs
 _AUTHOR_FRAMES = 3
+_SHOWN_OF_GROUP = 10
 _LONGEST_CHAIN = 20
 _NO_EXTENSION = "0A000"  # feature_not_supported: what CREATE EXTENSION says where the files are not there
 _UNDEFINED_FILE = "58P01"  # the same, before PostgreSQL 16
@@ -94,7 +95,7 @@ def describe_failure(error: BaseException) -> str:
 
     Not redacted and not cut yet.
     """
-    lines = [_headline(error)]
+    lines = [_headline(error), *_inner_lines(error), *map(str, getattr(error, "__notes__", ()))]
     found = database_error(error)
     if found is not None:
         lines.extend(_database_lines(error, found))
@@ -118,12 +119,19 @@ def _headline(error: BaseException) -> str:
     return f"{type(shown).__name__}: {_message(shown)}"
 
 
+def _inner_lines(error: BaseException) -> Iterator[str]:
+    """Tell what an exception group holds, as far as it is worth a look."""
+    inner = error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+    for one in inner[:_SHOWN_OF_GROUP]:
+        yield f"- {_headline(one)}"
+
+
 def _message(error: BaseException) -> str:
     try:
         if isinstance(error, psycopg.Error) and error.diag.message_primary:
             return error.diag.message_primary
         return str(error) or "(no message)"
-    except Exception as broken:  # an author's __str__ may fail
+    except (Exception, SystemExit, GeneratorExit) as broken:  # an author's __str__ may fail
         return f"(its message cannot be shown: {type(broken).__name__})"
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import tuple_row
 from sqlalchemy import Connection, Engine, NullPool, RootTransaction, create_engine
 from sqlalchemy.exc import DBAPIError
 
@@ -80,6 +81,7 @@ class StepTransaction:
         """
         leave_guard(self.connection)
         self.check()
+        _speak_utf8(self._driver)
         send_message(self._driver, f"set session authorization default; {final}; commit")
         self._root.commit()
 
@@ -164,6 +166,7 @@ class CommandSession:
         token = secrets.token_hex(8)
         # SET LOCAL costs the server a fifth of set_config() in a SELECT.
         configure = "; ".join([f"set local {name} = {value}" for name, value in settings.items()])
+        self._renew()
         root = self.connection.begin()
         try:
             message = f"{_RESET}; begin; set local {_MARKER} = '{token}'; {configure}; {probe}"
@@ -180,6 +183,7 @@ class CommandSession:
     ) -> Connection:
         """Reset the session and give the connection in autocommit, guarded, with `settings` for the session."""
         configure = "; ".join([f"set {name} = {value}" for name, value in settings.items()])
+        self._renew()
         self.execute(f"{_RESET}; {configure}")
         enter_guard(self.connection, observer)
         return self.connection
@@ -231,6 +235,20 @@ class CommandSession:
         if driver is not None:
             driver.close()
 
+    def _renew(self) -> None:
+        """Let nothing that a command did to the objects reach the next one.
+
+        Execution options (a `schema_translate_map`!) and listeners end with SQLAlchemy's Connection; a driver
+        whose attributes were changed is dropped.
+        """
+        if self._driver is not None and _is_altered(self._driver):
+            self.replace()
+        if self._connection is None:
+            self._open()
+        else:
+            self._connection = Connection(self._engine, connection=self._connection.connection)
+        _speak_utf8(self.driver)
+
     def _open(self) -> None:
         connection = self._connect()
         driver = connection.connection.driver_connection
@@ -250,3 +268,18 @@ class CommandSession:
         except DBAPIError as error:  # SQLAlchemy asks a new server a few things
             raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from error
         return connection
+
+
+def _is_altered(driver: psycopg.Connection) -> bool:
+    return (
+        driver.row_factory is not tuple_row
+        or driver.cursor_factory is not psycopg.Cursor
+        or driver.prepare_threshold is not None
+        or not driver.autocommit
+    )
+
+
+def _speak_utf8(driver: psycopg.Connection) -> None:
+    """Undo a SET client_encoding of a command: the runner's messages are UTF-8."""
+    if driver.pgconn.parameter_status(b"client_encoding") not in (b"UTF8", None):
+        driver.execute(b"set client_encoding = 'UTF8'")

@@ -151,7 +151,7 @@ class SqlHistoryStore:
             " where coalesce(workspace_id, '') = %s and name = %s and attempt = %s and status = 'running'".encode(),
             [
                 attempt.status.value,
-                attempt.error_message,
+                self._storable(attempt.error_message),
                 attempt.scope.workspace_id or "",
                 attempt.name,
                 attempt.attempt,
@@ -257,7 +257,7 @@ class SqlHistoryStore:
                 attempt.is_initial,
                 attempt.executed_by_version,
                 attempt.checksum,
-                attempt.error_message,
+                self._storable(attempt.error_message),
                 attempt.started_at,
                 finished,
             ],
@@ -266,6 +266,13 @@ class SqlHistoryStore:
             raise RunSupersededError(
                 f"attempt {attempt.attempt} of {attempt.name} is recorded already", hint=_SUPERSEDED_HINT
             )
+
+    def _storable(self, text: str | None) -> str | None:
+        """Give a text that the database can hold: one that is not in UTF-8 lacks most letters."""
+        encoding = self._driver.info.parameter_status("server_encoding")
+        if text is None or encoding in ("UTF8", "SQL_ASCII"):
+            return text
+        return text.encode("ascii", errors="backslashreplace").decode()
 
 
 def _progress(key: _Class, steps: list[tuple[str, AttemptStatus]]) -> Progress:

@@ -22,10 +22,12 @@ class _EventHandler(logging.Handler):
         self._emit_event, self._scope, self._step_name = emit, scope, step_name
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one line."""
-        self._emit_event(
-            AuthorLog(record.getMessage(), record.levelname.lower(), self._scope, self._step_name)
-        )
+        """Send one record; one whose arguments do not fit its message is sent as it is, and fails nothing."""
+        try:
+            text = self.format(record)
+        except Exception:
+            text = f"{record.msg} {record.args}"
+        self._emit_event(AuthorLog(text, record.levelname.lower(), self._scope, self._step_name))
 
 
 def author_log(emit: EventSink, scope: Scope, step_name: str) -> logging.Logger:

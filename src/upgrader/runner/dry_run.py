@@ -38,6 +38,7 @@ from upgrader.events import (
 )
 from upgrader.history.layout import bring_up_to_date, check_block
 from upgrader.model import AttemptStatus, Outcome, Scope, Step, Workspace
+from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.options import UpgradeOptions, plan_options
 from upgrader.runner.result import NotSimulated, RunReport, StepResult, TableLock
@@ -243,7 +244,7 @@ class DryRun:
         seen = source.read_probe(workspace, self._trial.probe(source.probe(workspace)))
         if seen.workspace is None:
             raise LeftOut
-        if not seen.schema_exists:
+        if not seen.is_schema_usable:
             # Told as the failure of its first step.
             return Workspace(seen.workspace.id, None, seen.workspace.display_name, "schema missing")
         return seen.workspace
@@ -292,8 +293,8 @@ class DryRun:
         parts = self._parts
         if workspace is not None and workspace.status == "schema missing" and workspace.schema is None:
             raise StepError(
-                "the schema of this workspace does not exist",
-                hint="restore it, or correct the workspace's row",
+                "the schema of this workspace does not exist, or this role may not use it",
+                hint="restore it, correct the workspace's row, or GRANT USAGE ON SCHEMA to the role",
             )
         settings = {"lock_timeout": f"{max(1, round(parts.settings.lock_timeout_seconds * 1000))}ms"}
         if workspace is not None and workspace.schema is not None:
@@ -307,10 +308,11 @@ class DryRun:
                 self._migrate_data(command, step, workspace, connection)
         with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
             if workspace is None:
-                cast("SlowInstanceCommand", command).up(connection)
+                call_author(cast("SlowInstanceCommand", command).up, connection)
             else:
-                cast("WorkspaceCommand", command).run_on_workspace(
-                    self._workspace_context(step, workspace, connection, index, total)
+                call_author(
+                    cast("WorkspaceCommand", command).run_on_workspace,
+                    self._workspace_context(step, workspace, connection, index, total),
                 )
 
     def _workspace_context(
@@ -338,7 +340,8 @@ class DryRun:
             with connection.begin_nested():
                 yield connection
 
-        cast("SlowInstanceCommand", command).run_data_migration(
+        call_author(
+            cast("SlowInstanceCommand", command).run_data_migration,
             RunDataMigrationContext(
                 dry_run=True,
                 verbose=self._options.verbose,
@@ -347,7 +350,7 @@ class DryRun:
                 _stop=parts.stop,
                 _open=own_transaction,
                 _workspaces=lambda: iter(self._survey.listing.in_scope),
-            )
+            ),
         )
 
     def _excuse(self, error: BaseException) -> str | None:

@@ -13,7 +13,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from upgrader.command import SlowInstanceCommand, WorkspaceCommand
-from upgrader.database.connect import identifier
+from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import (
     database_error,
     describe_failure,
@@ -29,6 +29,7 @@ from upgrader.events import EventSink, StatementExecuted, StepFinished, StepRetr
 from upgrader.history.layout import ENDED, LOCK_LEFT, TEMPORARY_LEFT
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import Attempt, AttemptStatus, Scope, Step, Workspace
+from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.options import RunSettings
 from upgrader.runner.result import StepResult
@@ -273,7 +274,7 @@ class _Execution:
         """Begin a transaction; the first one of a workspace looks at it again."""
         while True:
             workspace = self._workspace
-            probe = self._runner._source.probe(workspace) if self._probe_is_due and workspace else "select"
+            probe = self._probe(workspace)
             try:
                 transaction = self._session.begin(
                     settings={**self._search_path(), "lock_timeout": lock_timeout},
@@ -285,9 +286,25 @@ class _Execution:
                     raise  # a lock timeout on the workspace table, for example
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
             if not self._probe_is_due or workspace is None:
+                self._check_search_path(workspace, transaction)
                 return transaction
             if self._accept(workspace, transaction):
                 return transaction
+
+    def _probe(self, workspace: Workspace | None) -> str:
+        """Give what travels with BEGIN: the whole look before the first step, then that of the schema alone."""
+        if workspace is not None and self._probe_is_due:
+            return self._runner._source.probe(workspace)
+        if workspace is not None and workspace.schema is not None:
+            return f"select (current_schema() is not distinct from {literal(workspace.schema)}::name)::text"
+        return "select"
+
+    def _check_search_path(self, workspace: Workspace | None, transaction: StepTransaction) -> None:
+        """Refuse to run where the schema went away since the first step: DDL would fall into the next one."""
+        if workspace is None or workspace.schema is None or transaction.probe == ("true",):
+            return
+        transaction.rollback()
+        raise _schema_missing(workspace.schema)
 
     def _accept(self, workspace: Workspace, transaction: StepTransaction) -> bool:
         """Compare what the probe saw with what was listed; False begins again with what is there now."""
@@ -295,12 +312,9 @@ class _Execution:
         if seen.workspace is None:
             transaction.rollback()
             raise LeftOut
-        if not seen.schema_exists:
+        if not seen.is_schema_usable:
             transaction.rollback()
-            raise StepError(
-                f"the schema {seen.workspace.schema} of this workspace does not exist; nothing ran on it",
-                hint="restore the schema, or correct the workspace's row",
-            )
+            raise _schema_missing(seen.workspace.schema)
         if seen.workspace.schema != workspace.schema:
             transaction.rollback()
             self._workspace = seen.workspace
@@ -310,12 +324,12 @@ class _Execution:
         return True
 
     def _look_again(self) -> None:
-        if self._probe_is_due:
+        if self._workspace is not None:
             self._begin(_NO_LOCK_TIMEOUT).rollback()
 
     def _call(self, connection: Connection) -> None:
         if self._workspace is None:
-            cast("SlowInstanceCommand", self._command).up(connection)
+            call_author(cast("SlowInstanceCommand", self._command).up, connection)
             return
         task, runner = self._task, self._runner
         context = RunWorkspaceContext(
@@ -328,7 +342,7 @@ class _Execution:
             _stop=runner._stop,
             _make_log=lambda: author_log(runner._emit, task.scope, task.step.name),
         )
-        cast("WorkspaceCommand", self._command).run_on_workspace(context)
+        call_author(cast("WorkspaceCommand", self._command).run_on_workspace, context)
 
     def _in_autocommit(self) -> None:
         session = self._session
@@ -360,7 +374,7 @@ class _Execution:
             _open=self._own_transaction,
             _workspaces=self._list_workspaces,
         )
-        cast("SlowInstanceCommand", self._command).run_data_migration(context)
+        call_author(cast("SlowInstanceCommand", self._command).run_data_migration, context)
         if context.stop_was_seen:
             raise _Interrupted
 
@@ -430,6 +444,13 @@ def _noting(connection: Connection, capture: _TemporaryTables) -> Iterator[None]
     finally:
         if not connection.closed and not connection.invalidated:
             connection.info.pop(NOTE, None)
+
+
+def _schema_missing(schema: str | None) -> StepError:
+    return StepError(
+        f"the schema {schema} of this workspace does not exist, or this role may not use it; nothing ran on it",
+        hint="restore the schema, correct the workspace's row, or GRANT USAGE ON SCHEMA to the role",
+    )
 
 
 def guarded(error: BaseException) -> BaseException:

@@ -68,6 +68,8 @@ class UpgradeRun:
         self._report = report
         self._attempted: set[str] = set()
         self._under_way = False
+        self._survey: Survey  # what was read last
+        self._plan: Plan  # what follows from it
         self._due = 0  # completed steps, once the version at hand is through
 
     def execute(self) -> RunReport:
@@ -109,49 +111,46 @@ class UpgradeRun:
 
     def _walk(self) -> None:
         """Plan and run the first version of the plan, until nothing is left or something holds."""
-        survey, plan = self._look()
-        self._begin(survey, plan)
-        if plan.refusals:
-            self._report.outcome, self._report.refusals = Outcome.REFUSED, plan.refusals
+        self._look()
+        self._begin()
+        if self._plan.refusals:
+            self._report.outcome, self._report.refusals = Outcome.REFUSED, self._plan.refusals
             return
         if self._options.selection.is_filtered:
-            self._walk_filtered(survey, plan)
-        else:
-            self._walk_all(survey, plan)
-
-    def _walk_all(self, survey: Survey, plan: Plan) -> None:
-        reached_version: ReleaseVersion | None = None
-        while not self._is_over(plan):
-            current = _first(plan)
-            if current is None:
-                break
-            if current.version != reached_version:
-                survey, plan = self._pass_barrier(survey, plan)
-                reached_version, was = current.version, current
-                current = _first(plan)
-                if self._is_over(plan) or current is None or current.version != was.version:
-                    reached_version = None
+            self._walk_filtered()
+            return
+        passed: ReleaseVersion | None = None
+        while not self._is_over() and (next_version := _first_version(self._plan)) is not None:
+            if next_version != passed:
+                self._pass_barrier()
+                is_next = _first_version(self._plan) == next_version and not self._is_over()
+                passed = next_version if is_next else None
+                if passed is None:
                     continue
-            if not self._run_version(current, survey):
-                plan = replace(plan, stop=None)
+            if not self._run_first_version():
+                self._plan = replace(self._plan, stop=None)
                 break
-            survey, plan = self._look()
-        self._finish(survey, plan)
+            self._look()
+        self._finish()
 
-    def _walk_filtered(self, survey: Survey, plan: Plan) -> None:
+    def _run_first_version(self) -> bool:
+        return self._run_version(next(version for version in self._plan.versions if not version.is_empty))
+
+    def _walk_filtered(self) -> None:
         """Run one segment with what comes before it; what an unfiltered run would do next is told."""
-        if not plan.is_empty:
-            survey, plan = self._pass_barrier(survey, plan)
-        if not plan.refusals:
-            for version in plan.versions:
+        if not self._plan.is_empty:
+            self._pass_barrier()
+        if not self._plan.refusals:
+            for version in self._plan.versions:
                 if version.is_empty or self._parts.stop.requested:
                     continue
-                if not self._run_version(version, survey):
+                if not self._run_version(version):
                     break
-        self._finish(survey, plan if plan.refusals else replace(plan, versions=_deferred_only(plan)))
+            self._plan = replace(self._plan, versions=_deferred_only(self._plan))
+        self._finish()
 
-    def _begin(self, survey: Survey, plan: Plan) -> None:
-        report, parts = self._report, self._parts
+    def _begin(self) -> None:
+        report, parts, survey, plan = self._report, self._parts, self._survey, self._plan
         report.target = plan.target
         report.warnings.extend(plan.warnings)
         report.is_first = survey.state.is_first
@@ -169,16 +168,20 @@ class UpgradeRun:
             Enrolment(), [INSTANCE, *new], label="enrolment", executed_by=parts.settings.app_version.text
         )
 
-    def _look(self) -> tuple[Survey, Plan]:
+    def _look(self) -> None:
+        """Read the truth and plan anew."""
         parts = self._parts
         parts.lock.check()
+        # What was read before goes first: two surveys of very many workspaces need twice the memory.
+        self.__dict__.pop("_survey", None)
+        self.__dict__.pop("_plan", None)
         survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
         if not survey.state.is_first:
             self._record_through(survey)
         options = plan_options(
             self._options, parts.settings, attempted=frozenset(self._attempted), under_way=self._under_way
         )
-        return survey, make_plan(parts.sequence, survey.state, options)
+        self._survey, self._plan = survey, make_plan(parts.sequence, survey.state, options)
 
     def _record_through(self, survey: Survey) -> None:
         """Record for each scope the version that it has wholly behind it.
@@ -199,22 +202,22 @@ class UpgradeRun:
         if changed:
             parts.store.record_through(changed)
 
-    def _is_over(self, plan: Plan) -> bool:
+    def _is_over(self) -> bool:
         return (
             self._parts.stop.requested
-            or bool(plan.refusals)
+            or bool(self._plan.refusals)
             or (self._options.fail_fast and bool(self._report.failures))
         )
 
-    def _pass_barrier(self, survey: Survey, plan: Plan) -> tuple[Survey, Plan]:
+    def _pass_barrier(self) -> None:
         """Before a version begins: look once more while nobody is enrolling a workspace.
 
         A workspace that is being made in a transaction that is not committed yet would otherwise be missed.
         """
         if not self._take_barrier():
-            return survey, plan
+            return
         try:
-            return self._look()
+            self._look()
         finally:
             self._parts.lock.release_barrier()
 
@@ -232,7 +235,7 @@ class UpgradeRun:
                 return False
         return True
 
-    def _run_version(self, current: PlannedVersion, survey: Survey) -> bool:
+    def _run_version(self, current: PlannedVersion) -> bool:
         """Run what is planned of one version; False if an instance step failed or the run is to stop."""
         parts = self._parts
         parts.emit(VersionStarted(current.version, len(current.instance_steps), len(current.tasks)))
@@ -243,16 +246,16 @@ class UpgradeRun:
                 self._report.left += current.step_count - number
                 return False
             parts.lock.check()
-            result = parts.steps.run(StepTask(step=step, tried=survey.state.instance.was_tried(step)))
+            result = parts.steps.run(StepTask(step=step, tried=self._survey.state.instance.was_tried(step)))
             self._report.add(result)
             if result.status is AttemptStatus.FAILED:
                 return False
         if current.tasks and not parts.stop.requested:
-            self._run_segment(current, survey)
+            self._run_segment(current)
         return not parts.stop.requested
 
-    def _run_segment(self, current: PlannedVersion, survey: Survey) -> None:
-        parts = self._parts
+    def _run_segment(self, current: PlannedVersion) -> None:
+        parts, survey = self._parts, self._survey
         progress = {member.workspace_id: member.progress for member in survey.state.members}
         new = [
             Scope(task.workspace_id)
@@ -265,8 +268,8 @@ class UpgradeRun:
             current.version, current.tasks, survey.workspaces, progress.__getitem__
         )
 
-    def _finish(self, survey: Survey, plan: Plan) -> None:
-        report, parts = self._report, self._parts
+    def _finish(self) -> None:
+        report, parts, survey, plan = self._report, self._parts, self._survey, self._plan
         report.deferred = plan.deferred
         report.stop = plan.stop
         report.unenrolled = [
@@ -297,8 +300,8 @@ class UpgradeRun:
         return Outcome.REFUSED
 
 
-def _first(plan: Plan) -> PlannedVersion | None:
-    return next((version for version in plan.versions if not version.is_empty), None)
+def _first_version(plan: Plan) -> ReleaseVersion | None:
+    return next((version.version for version in plan.versions if not version.is_empty), None)
 
 
 def _newly_through(

@@ -1,0 +1,46 @@
+"""Calling a method of an author's command, and what may come out of it beside a result."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable
+from typing import TypeVar
+
+from upgrader.errors import StepError
+
+ArgumentT = TypeVar("ArgumentT")
+
+
+def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT) -> None:
+    """Call a command's method.
+
+    Raises:
+        StepError: it gave a coroutine or a generator, whose body has not run.
+    """
+    process = os.getpid()
+    try:
+        returned = method(argument)
+    except BaseException as error:
+        _end_if_forked(process, error)
+        raise
+    _end_if_forked(process, None)
+    if inspect.iscoroutine(returned) or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
+        if not inspect.isasyncgen(returned):
+            returned.close()
+        raise StepError(
+            f"the command gave a {type(returned).__name__}: its body has not run",
+            hint="return nothing; run a coroutine with asyncio.run(), and go through a generator",
+        )
+
+
+def _end_if_forked(process: int, error: BaseException | None) -> None:
+    """End a child process that a command has forked, at once.
+
+    Were it to go on, there would be two runs on one connection; were it to end in good order, it would say
+    goodbye to the server in the name of its parent.
+    """
+    if os.getpid() == process:
+        return
+    code = getattr(error, "code", 1)
+    os._exit(0 if error is None or code is None else code if isinstance(code, int) else 1)
