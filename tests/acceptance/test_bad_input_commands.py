@@ -1,7 +1,5 @@
 """Command modules that are wrong: all problems together, each with its file, exit 2, the database untouched."""
 
-import pytest
-
 from tests.support.project import Project
 from tests.support.results import Result, assert_error, document, has_history
 
@@ -59,30 +57,34 @@ def test_all_problems_are_told_together(project: Project):
     assert result.stdout == ""
 
 
-@pytest.mark.parametrize(
-    ("decorator", "words"),
-    [
-        ('@instance_command("1", 1)', "version"),
-        ('@instance_command("1.0.0+local", 1)', "version"),
-        ('@instance_command("1!1.0.0", 1)', "version"),
-        ('@instance_command("1.0.0.post1", 1)', "version"),
-        ('@instance_command("1.0.0.dev1", 1)', "version"),
-        ('@instance_command("latest", 1)', "version"),
-        ("@instance_command(1.0, 1)", "version"),
-        ('@instance_command("1.0.0", 0)', "timestamp"),
-        ('@instance_command("1.0.0", -5)', "timestamp"),
-        ('@instance_command("1.0.0", 2**63)', "timestamp"),
-        ('@instance_command("1.0.0", "1")', "timestamp"),
-        ('@instance_command("1.0.0", 1.5)', "timestamp"),
-        ('@instance_command("1.0.0", 1, "medium")', "medium"),
-        ('@instance_command("1.0.0", 1)\n@instance_command("1.0.0", 2)', "more than one"),
-        ('@workspace_command("1.0.0", 1)', "run_on_workspace"),
-    ],
+WRONG_DECORATORS = (
+    ('@instance_command("1", 1)', "'1'"),
+    ('@instance_command("1.0.0+local", 1)', "'1.0.0+local'"),
+    ('@instance_command("1!1.0.0", 1)', "'1!1.0.0'"),
+    ('@instance_command("1.0.0.post1", 1)', "'1.0.0.post1'"),
+    ('@instance_command("1.0.0.dev1", 1)', "'1.0.0.dev1'"),
+    ('@instance_command("latest", 1)', "'latest'"),
+    ("@instance_command(1.5, 1)", "1.5"),
+    ('@instance_command("1.0.0", 0)', "positive"),
+    ('@instance_command("1.0.0", -5)', "-5"),
+    ('@instance_command("1.0.0", 2**63)', "9223372036854775808"),
+    ('@instance_command("1.0.0", "1")', "not an integer"),
+    ('@instance_command("1.0.0", 1, "medium")', "medium"),
+    ('@instance_command("1.0.0", 1)\n@instance_command("1.0.0", 2)', "more than one"),
+    ('@workspace_command("1.0.0", 1)', "run_on_workspace"),
 )
-def test_decorator_that_is_wrong(project: Project, decorator: str, words: str):
-    """Told at its line."""
-    write(project, "wrong.py", f"{decorator}\nclass Wrong:\n    def up(self, connection): ...")
-    refused(project, words, "wrong.py:")
+
+
+def test_decorators_that_are_wrong(project: Project):
+    """Each is told at its line, all in one report."""
+    for number, (decorator, _) in enumerate(WRONG_DECORATORS):
+        body = f"{decorator}\nclass Wrong{number}:\n    def up(self, connection): ..."
+        write(project, f"wrong_{number}.py", body)
+    result = refused(project, f"{len(WRONG_DECORATORS)} problems")
+    for number, (_, words) in enumerate(WRONG_DECORATORS):
+        assert f"Wrong{number} " in result.stderr or f"Wrong{number}:" in result.stderr
+        assert f"wrong_{number}.py:" in result.stderr
+        assert words in result.stderr
 
 
 def test_method_that_is_missing_or_not_callable(project: Project):
@@ -164,11 +166,11 @@ def test_problems_as_json(project: Project):
     assert all(problem["places"] for problem in problems)
 
 
-@pytest.mark.parametrize("verb", [["list"], ["plan"], ["status"]], ids=" ".join)
-def test_other_verbs_refuse_them_too(project: Project, verb: list[str]):
+def test_other_verbs_refuse_them_too(project: Project):
     """Everything that loads commands."""
     write(project, "1_syntax.py", "def (")
-    assert_error(project.run_cli(*verb), 2, "1_syntax.py:")
+    for verb in ("list", "plan", "status"):
+        assert_error(project.run_cli(verb), 2, "1_syntax.py:")
 
 
 def test_dormant_commands_are_checked_too(project: Project):

@@ -50,7 +50,7 @@ def test_version_and_non_transactional(offline: Project):
     assert command["transactional"] is False
 
 
-@pytest.mark.parametrize("name", ["", "1st", "---", "class", "ключ", "a/b", "..", "None"])
+@pytest.mark.parametrize("name", ["", "---", "ключ", "../x"])
 def test_name_that_is_no_identifier(offline: Project, name: str):
     """Refused, nothing is written."""
     result = offline.run_cli("generate", "--name", name, "--type", "fast")

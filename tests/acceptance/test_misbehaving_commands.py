@@ -10,11 +10,9 @@ from tests.support.results import assert_code, assert_error, attempts
     ("body", "words"),
     [
         ("ctx.connection.commit()", "may not call commit()"),
-        ("ctx.connection.execute(text('ROLLBACK'))", "may not execute ROLLBACK"),
         ("ctx.connection.close()", "close()"),
         ("ctx.connection.connection.driver_connection.execute('commit; begin')", "ended its transaction"),
         ("raise SystemExit(0)", "SystemExit: 0"),
-        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("ctx.connection.execute(text('create temp table mine ()'))", "temporary table mine"),
     ],
 )

@@ -4,6 +4,8 @@ import pytest
 
 from tests.support.project import Project
 from tests.support.results import assert_code, assert_error, attempts, document, has_history
+from upgrader.runner.options import UpgradeOptions
+from upgrader.sequence.plan import Selection
 
 
 @pytest.fixture
@@ -17,6 +19,10 @@ def product(project: Project) -> Project:
     return project
 
 
+def upgrade(project: Project, **options: object) -> None:
+    assert project.api().upgrade(UpgradeOptions(**options)).failures == []  # type: ignore[arg-type]
+
+
 def test_list_writes_nothing(product: Project):
     """Each workspace with its status, also those out of scope, before there is a history."""
     result = product.run_cli("workspace", "list")
@@ -28,45 +34,42 @@ def test_list_writes_nothing(product: Project):
 
 def test_list_as_json_after_an_upgrade(product: Project):
     """Where each was enrolled."""
-    assert_code(product.run_cli("upgrade"), 0)
+    upgrade(product)
     found = document(product.run_cli("workspace", "list", "--json"))
     assert [one["id"] for one in found["workspaces"]] == ["a", "b", "c", "out"]
 
 
 def test_enroll(product: Project):
     """`--at current` (the default), `start`, a version; several ids at once."""
-    assert_code(product.run_cli("upgrade"), 0)
+    upgrade(product)
     product.create_workspaces("d", "e", "f")
     result = product.run_cli("workspace", "enroll", "d")
     assert_code(result, 0)
     assert "1 workspace enrolled at 1.0.0" in result.stdout
     assert_code(product.run_cli("workspace", "enroll", "e", "f", "--at", "start"), 0)
-    assert_code(product.run_cli("upgrade"), 0)
+    upgrade(product)
     assert sorted(workspace or "" for _, workspace, *_ in attempts(product)[7:]) == ["e", "e", "f", "f"]
     assert_code(product.run_cli("workspace", "enroll", "d"), 0)
     assert_error(product.run_cli("workspace", "enroll", "d", "--at", "start"), 2, "enrolled at 1.0.0 already")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
+def test_enroll_of_what_cannot_be(product: Project):
+    """An unknown id, no version, no id: exit 2, nothing enrolled."""
+    upgrade(product)
+    product.create_workspaces("new")
+    for arguments, words in (
         (("nobody",), "nobody"),
         (("new", "--at", "sometime"), "sometime"),
         (("new", "--at", "1.0"), "1.0"),
         ((), "ID"),
-    ],
-)
-def test_enroll_of_what_cannot_be(product: Project, arguments: tuple[str, ...], words: str):
-    """Exit 2, nothing enrolled."""
-    assert_code(product.run_cli("upgrade"), 0)
-    product.create_workspaces("new")
-    assert_error(product.run_cli("workspace", "enroll", *arguments), 2, words)
+    ):
+        assert_error(product.run_cli("workspace", "enroll", *arguments), 2, words)
     assert product.query("select count(*) from upgrader.history where is_initial") == [(5,)]
 
 
 def test_run_where_it_is_pending_and_everything_before_is_done(product: Project):
     """Attempts are recorded; what waits is named."""
-    assert_code(product.run_cli("upgrade", "-w", "a"), 0)
+    upgrade(product, selection=Selection(("a",)))
     before = len(attempts(product))
     result = product.run_cli("workspace", "run", "fill-notes", "-w", "b", "-w", "a")
     assert_code(result, 0)
@@ -79,7 +82,7 @@ def test_run_where_it_is_pending_and_everything_before_is_done(product: Project)
 
 def test_run_again_asks_for_confirmation(product: Project):
     """`--again` repeats completed ones after `--yes`; without a terminal it is refused."""
-    assert_code(product.run_cli("upgrade"), 0)
+    upgrade(product)
     before = len(attempts(product))
     assert_error(product.run_cli("workspace", "run", "fill-notes", "--again"), 2, "--yes")
     assert len(attempts(product)) == before
@@ -95,7 +98,7 @@ def test_run_again_asks_for_confirmation(product: Project):
 
 def test_run_that_fails(product: Project):
     """Exit 1; the others go on; `--fail-fast` stops."""
-    assert_code(product.run_cli("upgrade"), 0)
+    upgrade(product)
     product.workspace("1.0.0", 2, "FillNotes", "select 1/0")
     flags = ("workspace", "run", "fill-notes", "--again", "--yes")
     result = product.run_cli(*flags, "--fail-fast")

@@ -244,3 +244,34 @@ def test_dry_run_of_the_worked_example(demo_project: Project):
     report = dry_run(demo_project, include_slow=True)
     assert report.failures == []
     assert report.outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize(
+    ("outside", "needs_it"),
+    [
+        ("alter type core.kind add value 'new'", "select 'new'::core.kind"),
+        (
+            "update core.thing set name = '' where name is null",
+            "alter table core.thing alter name set not null",
+        ),
+        (
+            "create unique index concurrently thing_id on core.thing (id)",
+            "insert into core.thing (id) values (1) on conflict (id) do nothing",
+        ),
+    ],
+)
+def test_what_needs_a_step_outside_a_transaction_has_not_failed(
+    project: Project, outside: str, needs_it: str
+):
+    """A value, a backfill, an index that are not there yet: not simulated, and the real run is fine."""
+    with project.connect() as connection:
+        connection.execute(
+            "create schema core; create type core.kind as enum ('old');"
+            " create table core.thing (id int, name text); insert into core.thing values (1, null)"
+        )
+    project.fast("1.0.0", 1, "Outside", outside, transactional=False)
+    project.fast("1.0.0", 2, "NeedsIt", needs_it)
+    report = project.api().upgrade(UpgradeOptions(dry_run=True))
+    assert report.failures == []
+    assert [entry.step.name for entry in report.not_simulated] == ["1.0.0_Outside_1", "1.0.0_NeedsIt_2"]
+    assert project.api().upgrade(UpgradeOptions()).failures == []

@@ -52,6 +52,11 @@ def leave_guard(connection: Connection) -> None:
     info.pop(_OBSERVER, None)
 
 
+def forget_options(connection: Connection) -> None:
+    """Undo `execution_options()`, a `schema_translate_map` for example, on a connection that goes on."""
+    connection._execution_options = connection.engine._execution_options
+
+
 def check_transaction(
     connection: Connection, transaction: RootTransaction, status: TransactionStatus
 ) -> None:

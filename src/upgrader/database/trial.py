@@ -12,7 +12,7 @@ import psycopg
 from sqlalchemy import Connection
 
 from upgrader.database.connect import literal
-from upgrader.database.guard import StatementObserver, enter_guard, leave_guard
+from upgrader.database.guard import StatementObserver, enter_guard, forget_options, leave_guard
 from upgrader.database.session import CommandSession, StepTransaction
 
 _SAVEPOINT = "upgrader_trial"
@@ -121,6 +121,7 @@ class Trial:
             yield self.connection
         finally:
             leave_guard(self.connection)
+            forget_options(self.connection)
         self._transaction.check()
         deferred = self._value(_DEFERRED)
         restore = f"set constraints {deferred} deferred" if deferred else "select"

@@ -174,6 +174,10 @@ end $body$;
 create trigger forget_scopes after truncate on {schema}.history
     for each statement execute function {schema}.forget_scopes();
 
+-- A command may load its data with session_replication_role = replica; history is kept all the same.
+alter table {schema}.history enable always trigger track_history;
+alter table {schema}.history enable always trigger forget_scopes;
+
 create function {schema}.check_step(p_token text, p_temporary_allowed boolean) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
 {check_body}end $body$;
@@ -293,8 +297,9 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool 
         is_trial: undo it again: only whether it could be made is of interest.
 
     Raises:
-        LayoutError: the role may not make it.
+        LayoutError: the role may not make it, or the database is read-only.
     """
+    _refuse_read_only(driver)
     if read_layout_version(driver, schema) is not None:
         _require_write(driver, schema)
         return
@@ -327,6 +332,14 @@ def _require_write(driver: psycopg.Connection, schema: str) -> None:
             f"role {user} may not write the history in the schema {schema}",
             hint="use the role that made it, or let its owner run: GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN"
             f" SCHEMA {name} TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {user};",
+        )
+
+
+def _refuse_read_only(driver: psycopg.Connection) -> None:
+    if driver.execute("select current_setting('transaction_read_only')").fetchone() == ("on",):
+        raise LayoutError(
+            "the connection is read-only, so that nothing can run",
+            hint="give the URL of the primary server; see to default_transaction_read_only of role and database",
         )
 
 

@@ -53,6 +53,9 @@ _WATCH_EVERY = 25  # workspaces between two looks at a long list of locks
 _LONG_LIST = 2000  # locks
 _NEW_ENUM_VALUE = "55P04"
 _UNDEFINED = ("42P01", "42703", "42704", "42883", "3F000")  # table, column, object, function, schema
+# What only shows where something is not there yet: NULLs that a backfill fills, a unique index (ON CONFLICT, FK).
+_UNPREPARED = ("23502", "42P10", "42830")
+_INVALID_TEXT = "22P02"
 
 
 class _LimitReached(Exception):  # noqa: N818 - not an error: the dry run has seen what it may
@@ -359,7 +362,7 @@ class DryRun:
             return None
         if found.sqlstate == _NEW_ENUM_VALUE:
             return "it uses an enum value that is new in the same transaction"
-        if found.sqlstate in _UNDEFINED and self._report.not_simulated:
+        if self._report.not_simulated and _may_lack_something(found):
             names = ", ".join(entry.step.name for entry in self._report.not_simulated)
             return f"it may need what was not simulated ({names}): {found.diag.message_primary}"
         return None
@@ -400,3 +403,8 @@ class DryRun:
         if plan.stop is None or plan.stop.reason is StopReason.FILTERED:
             return Outcome.DONE
         return Outcome.STOPPED_AT_BARRIER if plan.stop.reason is StopReason.SLOW_DEFERRED else Outcome.REFUSED
+
+
+def _may_lack_something(error: psycopg.Error) -> bool:
+    is_new_enum_value = error.sqlstate == _INVALID_TEXT and " enum " in str(error.diag.message_primary)
+    return error.sqlstate in (*_UNDEFINED, *_UNPREPARED) or is_new_enum_value

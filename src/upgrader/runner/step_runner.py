@@ -414,6 +414,8 @@ class _Execution:
     def _search_path(self) -> dict[str, str]:
         if self._workspace is None or self._workspace.schema is None:
             return {}
+        if not self._workspace.schema:
+            raise _schema_missing("''")
         schemas = (self._workspace.schema, *self._settings.search_path_extra)
         return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
 

@@ -173,8 +173,8 @@ class UpgradeRun:
         parts = self._parts
         parts.lock.check()
         # What was read before goes first: two surveys of very many workspaces need twice the memory.
-        self.__dict__.pop("_survey", None)
-        self.__dict__.pop("_plan", None)
+        if hasattr(self, "_survey"):
+            del self._survey, self._plan
         survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
         if not survey.state.is_first:
             self._record_through(survey)
