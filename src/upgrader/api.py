@@ -25,6 +25,7 @@ from upgrader.redaction import Redactor, clean_error_text
 from upgrader.registry import Registry, load
 from upgrader.runner.dry_run import DryRun
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
+from upgrader.runner.execution import StepParts
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SequentialExecutor
@@ -362,7 +363,7 @@ class Upgrader:
         )
 
     def _step_runner(self, run: _OpenRun, *, verbose: bool) -> StepRunner:
-        return StepRunner(
+        parts = StepParts(
             session=run.session,
             store=run.store,
             commands=self.registry,
@@ -373,6 +374,7 @@ class Upgrader:
             redact=lambda text: clean_error_text(text, redactor=self._redactor),
             verbose=verbose,
         )
+        return StepRunner(parts)
 
     @contextmanager
     def _server(self) -> Iterator[str]:

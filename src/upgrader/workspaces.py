@@ -17,6 +17,8 @@ from upgrader.database.session import CommandSession
 from upgrader.errors import SettingsError, WorkspaceSourceError
 from upgrader.model import Workspace
 
+_LOCK_TIMEOUT = b"set local lock_timeout = '2s'"
+
 
 @dataclass(frozen=True, eq=False)
 class WorkspaceListing:
@@ -113,6 +115,8 @@ class TableSource:
         query = f"select {self._row} from {identifier(*self.table)} listed order by {order}"
         wanted, inside, outside = frozenset(self.statuses), list[Workspace](), list[Workspace]()
         with session.driver.transaction(), session.driver.cursor(name="upgrader_workspaces") as cursor:
+            # Whoever holds the table may be waiting for the run: it does not wait for them without an end.
+            session.driver.execute(_LOCK_TIMEOUT)
             cursor.itersize = 10_000
             cursor.execute(query.encode())
             for row in cursor:

@@ -80,7 +80,7 @@ def test_decorators_that_are_wrong(project: Project):
     for number, (decorator, _) in enumerate(WRONG_DECORATORS):
         body = f"{decorator}\nclass Wrong{number}:\n    def up(self, connection): ..."
         write(project, f"wrong_{number}.py", body)
-    result = refused(project, f"{len(WRONG_DECORATORS)} problems")
+    result = refused(project, "problems in the command modules")
     for number, (_, words) in enumerate(WRONG_DECORATORS):
         assert f"Wrong{number} " in result.stderr or f"Wrong{number}:" in result.stderr
         assert f"wrong_{number}.py:" in result.stderr

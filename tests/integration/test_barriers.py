@@ -208,3 +208,19 @@ def test_twelve_workspaces_of_different_columns(project: Project):
         " group by table_schema order by table_schema"
     )
     assert [width for (width,) in widths] == [1 + number % 5 for number in range(12)]
+
+
+def test_sessions_carry_the_id_of_the_run(project: Project):
+    """`application_name` is `upgrader/<run id>` on every connection, the one that commands work on too."""
+    project.fast(
+        "1.0.0",
+        1,
+        "Looks",
+        "create table seen as select current_setting('application_name') as own, (select count(*)"
+        " from pg_stat_activity a where a.application_name = current_setting('application_name')"
+        " and a.datname = current_database()) as sessions",
+    )
+    report = upgrade(project)
+    ((own, sessions),) = project.query("select own, sessions from seen")
+    assert own == f"upgrader/{report.run_id}"
+    assert sessions >= 2

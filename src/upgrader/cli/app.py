@@ -64,14 +64,23 @@ def main() -> int:
         with ending_on_terminate(), redirect_stdout(sys.stdout):  # which a verb may replace
             return _code(command.main(rest, name, standalone_mode=False, obj=invocation))
 
+    if not all(map(_is_text, arguments)):
+        output.problem("an argument is not valid text", "write arguments in the encoding of your locale")
+        return exit_codes.REFUSED
     try:
         code = guarded(body, output, arguments=arguments, debug=lambda: invocation.debug)
-    finally:  # the parser ends the program itself where the reader of its help has left
-        output.flush()
+    finally:
+        output.give_stdout_back()
+        output.flush()  # the parser ends the program itself where the reader of its help has left
     if output.write_error is not None:
         output.problem(f"the output could not be written: {output.write_error.strerror}")
         return code or exit_codes.FAILED
     return code
+
+
+def _is_text(argument: str) -> bool:
+    """Tell whether an argument could be decoded: what could not be stands in it as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in argument)
 
 
 def _asked_for(program: Any, arguments: list[str]) -> tuple[Any, str, list[str]]:

@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -34,6 +35,7 @@ class Output:
     def __init__(self, stdout: TextIO, stderr: TextIO, *, environment: Mapping[str, str]) -> None:
         self._stdout = stdout
         self._stderr = stderr
+        self._own_stdout: TextIO | None = None  # the stream itself, while its file is a copy's
         self._columns = environment.get("COLUMNS", "")
         self._secrets: tuple[str, ...] = ()
         self._redactor: Redactor | None = None
@@ -47,6 +49,29 @@ class Output:
     def of_process(cls) -> Output:
         """Take the streams of this process; one that is closed takes everything and keeps nothing."""
         return cls(sys.stdout or _nowhere(), sys.stderr or _nowhere(), environment=os.environ)
+
+    def keep_stdout(self) -> None:
+        """Take stdout for this program alone: what commands and their children write there goes to stderr."""
+        try:
+            if self._stdout.fileno() != 1 or self._own_stdout is not None:
+                return
+            self._stdout.flush()
+            copy = os.dup(1)
+            os.dup2(2, 1)
+        except (OSError, ValueError):  # a stream that is no file, or is closed
+            return
+        encoding, errors = self._stdout.encoding, self._stdout.errors
+        self._own_stdout, self._stdout = self._stdout, os.fdopen(copy, "w", encoding=encoding, errors=errors)
+
+    def give_stdout_back(self) -> None:
+        """End what `keep_stdout` began."""
+        if self._own_stdout is None:
+            return
+        self._write(self._stdout, "")
+        os.dup2(self._stdout.fileno(), 1)
+        with suppress(OSError):
+            self._stdout.close()
+        self._stdout, self._own_stdout = self._own_stdout, None
 
     @property
     def stderr(self) -> TextIO:

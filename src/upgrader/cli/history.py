@@ -34,7 +34,7 @@ def history(
     ] = None,
     instance: Annotated[bool, typer.Option("--instance", help="Only the instance.")] = False,
     status: Annotated[Status | None, typer.Option("--status", help="Only such attempts.")] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many.")] = 50,
+    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, max=2**31 - 1, help="How many.")] = 50,
     json: options.Json = False,
 ) -> int:
     """Show attempts, newest first."""

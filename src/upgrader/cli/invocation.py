@@ -77,6 +77,7 @@ class Invocation:
         from upgrader.api import Upgrader
 
         sys.stdout = AuthorPrints(self.output)
+        self.output.keep_stdout()
         return Upgrader(self.settings, base=self.loaded.directory, emit=emit or self._tell_notice, stop=stop)
 
     def _tell_notice(self, event: Event) -> None:

@@ -72,6 +72,11 @@ def translate_run_error(error: psycopg.Error) -> RunError:
             f"the server ended the connection: {text}",
             hint="nothing is left half done; run the same command again",
         )
+    if error.sqlstate == _LOCK_NOT_AVAILABLE:
+        return RunError(
+            f"another session holds a lock for too long: {text}",
+            hint="look at pg_stat_activity for who it is, then run the same command again",
+        )
     return RunError(
         f"the database refused a statement of the run itself: {text}",
         hint="mend what it says, then run the same command again; completed steps are not repeated",

@@ -7,7 +7,7 @@ travel as one; the record and COMMIT as another. (A round trip costs about as mu
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import psycopg
@@ -38,9 +38,9 @@ _RESET = (
 _MARKER = "upgrader.step"
 
 
-def open_engine(connector: Connector) -> Engine:
-    """Make an engine whose connections come from `connector` and are guarded."""
-    engine = create_engine("postgresql+psycopg://", creator=connector.connect, poolclass=NullPool)
+def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
+    """Make an engine whose connections come from `connect` and are guarded."""
+    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
     install_guard(engine)
     return engine
 
@@ -109,7 +109,8 @@ class CommandSession:
             on_connect: SQL for each new connection: takes the fence.
         """
         self._connector = connector
-        self._engine = open_engine(connector)
+        self._engine = open_engine(self._connect_driver)
+        self._is_opening = False
         self._on_connect = on_connect
         self._connection: Connection | None = None
         self._driver: psycopg.Connection | None = None
@@ -257,7 +258,18 @@ class CommandSession:
             driver.execute(self._on_connect.encode())
         self._connection, self._driver, self._was_open = connection, driver, True
 
+    def _connect_driver(self) -> psycopg.Connection:
+        if not self._is_opening:
+            # Somebody took the engine from a command's connection: what is done there would be outside of the
+            # step's transaction, and kept if the step fails or is only tried.
+            raise GuardError(
+                "a command may not open another connection through `connection.engine`",
+                hint="hand on the connection itself: Session(connection), metadata.create_all(connection)",
+            )
+        return self._connector.connect()
+
     def _connect(self) -> Connection:
+        self._is_opening = True
         try:
             connection = self._engine.connect()
             connection.rollback()
@@ -267,6 +279,8 @@ class CommandSession:
             raise ConnectionLostError(error.message, hint=error.hint) from error
         except DBAPIError as error:  # SQLAlchemy asks a new server a few things
             raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from error
+        finally:
+            self._is_opening = False
         return connection
 
 

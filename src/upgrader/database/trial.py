@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from upgrader.database.connect import literal
 from upgrader.database.guard import StatementObserver, enter_guard, forget_options, leave_guard
+from upgrader.database.leftovers import TemporaryTables, noting
 from upgrader.database.session import CommandSession, StepTransaction
 
 _SAVEPOINT = "upgrader_trial"
@@ -105,7 +106,8 @@ class Trial:
         """Run a step's code in the block, guarded as in a real run; then check it and its constraints.
 
         Args:
-            check: SQL that checks the step, with `{token}` for the marker.
+            check: SQL that checks the step, with `{token}` for the marker and `{temporary_allowed}` for whether
+                it may leave temporary tables.
 
         Raises:
             GuardError: the command did to its connection what it may not do.
@@ -117,16 +119,20 @@ class Trial:
         configure = ", ".join(f"set_config({literal(k)}, {literal(v)}, true)" for k, v in pairs.items())
         self._execute(f"select {configure}")
         enter_guard(self.connection, observer)
+        tables = TemporaryTables()
         try:
-            yield self.connection
+            with noting(self.connection, tables):
+                yield self.connection
         finally:
             leave_guard(self.connection)
             forget_options(self.connection)
         self._transaction.check()
         deferred = self._value(_DEFERRED)
         restore = f"set constraints {deferred} deferred" if deferred else "select"
+        allowed = "true" if tables.dropped_on_commit else "false"
+        check = check.replace("{token}", token).replace("{temporary_allowed}", allowed)
         self._execute(
-            f"set session authorization default; {check.replace('{token}', token)};"
+            f"set session authorization default; {check};"
             f" set constraints all immediate; {restore}; discard temp; reset all"
         )
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import psycopg
 
 from upgrader.database.connect import identifier, literal
+from upgrader.database.leftovers import ENDED, LOCK_LEFT, TEMPORARY_LEFT
 from upgrader.errors import LayoutError
 from upgrader.history.keys import LockKeys
 
 LAYOUT_VERSION = 1
-ENDED = "UPG01"
-TEMPORARY_LEFT = "UPG02"
-LOCK_LEFT = "UPG03"
 ENROLLED_ALREADY = "UPG04"
 
 _TABLES = """
@@ -346,10 +344,10 @@ def _refuse_read_only(driver: psycopg.Connection) -> None:
 def check_block(schema: str) -> str:
     """Give the check of a step as a statement of its own, for a database without history functions.
 
-    `{token}` in it stands for the marker.
+    `{token}` in it stands for the marker, `{temporary_allowed}` for whether temporary tables may be there.
     """
     body = _CHECK_BODY.format(**_values(schema))
-    body = body.replace("p_token", "'{token}'").replace("p_temporary_allowed", "true")
+    body = body.replace("p_token", "'{token}'").replace("p_temporary_allowed", "{temporary_allowed}")
     return f"do $upgrader$ {body} end $upgrader$"
 
 

@@ -21,14 +21,13 @@ from sqlalchemy import Connection
 
 from upgrader.command import SlowInstanceCommand, WorkspaceCommand
 from upgrader.database.connect import identifier
-from upgrader.database.failures import database_error, is_connection_lost, translate_run_error
+from upgrader.database.failures import database_error, is_connection_lost
+from upgrader.database.leftovers import guarded
 from upgrader.database.trial import LockedTable, Trial
-from upgrader.errors import ConnectionLostError, RunError, StepError
+from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import (
     FirstUpgrade,
     Notice,
-    RunFinished,
-    RunStarted,
     SegmentFinished,
     SegmentStarted,
     StepFinished,
@@ -40,9 +39,10 @@ from upgrader.history.layout import bring_up_to_date, check_block
 from upgrader.model import AttemptStatus, Outcome, Scope, Step, Workspace
 from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.execution import LeftOut
 from upgrader.runner.options import UpgradeOptions, plan_options
+from upgrader.runner.reporting import reporting
 from upgrader.runner.result import NotSimulated, RunReport, StepResult, TableLock
-from upgrader.runner.step_runner import LeftOut, guarded
 from upgrader.runner.stop import HardStop
 from upgrader.runner.upgrade import RunParts, count_tables
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason, WorkspaceTask
@@ -78,21 +78,10 @@ class DryRun:
 
     def execute(self) -> RunReport:
         """Try the plan, under the run lock; nothing is kept."""
-        started, report, parts = time.perf_counter(), self._report, self._parts
-        parts.emit(RunStarted(report.run_id, report.app_version, True, report.database))
-        try:
+        parts = self._parts
+        with reporting(self._report, emit=parts.emit, stop=parts.stop):
             self._try()
-        except HardStop:
-            report.outcome = Outcome.INTERRUPTED
-        except RunError as error:
-            report.outcome, report.error = Outcome.FAILED, error
-        except psycopg.Error as error:
-            report.outcome, report.error = Outcome.FAILED, translate_run_error(error)
-        report.signal_name = parts.stop.signal_name
-        report.table_locks = sorted(self._locks.values(), key=lambda lock: -lock.seconds)
-        report.seconds = time.perf_counter() - started
-        parts.emit(RunFinished(report.run_id, report.outcome.value, {"completed": report.completed}))
-        return report
+        return self._report
 
     def _try(self) -> None:
         parts, report = self._parts, self._report
@@ -108,6 +97,7 @@ class DryRun:
             self._walk([version for version in plan.versions if not version.is_empty])
         finally:
             self._note(self._trial.end())
+            report.table_locks = sorted(self._locks.values(), key=lambda lock: -lock.seconds)
         report.outcome = self._outcome(plan)
 
     def _check_layout(self) -> None:
@@ -178,7 +168,7 @@ class DryRun:
         self._note(self._trial.end())
         self._trial.begin()
         for step in instance_steps:
-            if step.transactional:
+            if step.transactional and step.name not in self._left_out:
                 began = time.monotonic()
                 self._call(step, None, 0, 0)
                 self._trial.note_locks(began, is_kept=True)
@@ -192,9 +182,14 @@ class DryRun:
             self._parts.lock.check()
             if self._is_limit_reached():
                 raise _LimitReached
+            self._trial.set_savepoint()
             result = self._try_step(step, None, 0, 0, is_kept=True)
-            if result is not None and not result.is_completed:
+            if result is None:
+                self._trial.back_to_savepoint()
+            elif not result.is_completed:
                 return False
+            else:
+                self._trial.keep_savepoint()
         return True
 
     def _try_workspace(self, version: PlannedVersion, task: WorkspaceTask, index: int) -> None:
@@ -236,6 +231,8 @@ class DryRun:
         current = self._look_again(workspace)
         for step in task.steps:
             result = self._try_step(step, current, index, total, is_kept=False)
+            if result is None and step.transactional:
+                raise LeftOut  # excused, and the rest of this workspace builds on it
             if result is not None and not result.is_completed:
                 return result
         if self._trial.lock_count < _LONG_LIST or index % _WATCH_EVERY == 0:
@@ -276,7 +273,6 @@ class DryRun:
             reason = self._excuse(error)
             if reason is not None:
                 self._leave_out(step, reason)
-                self._after_excused(workspace)
                 return None
             status, text = AttemptStatus.FAILED, self._parts.steps.failure_text(guarded(error))
         if workspace is None and status is AttemptStatus.COMPLETED:
@@ -285,12 +281,6 @@ class DryRun:
         self._report.add(result)
         self._parts.emit(StepFinished(step, scope, 0, status, result.seconds, text))
         return result
-
-    def _after_excused(self, workspace: Workspace | None) -> None:
-        """An excused failure has aborted the transaction: an instance step's ends the dry run here."""
-        if workspace is None:
-            raise _LimitReached
-        raise LeftOut
 
     def _call(self, step: Step, workspace: Workspace | None, index: int, total: int) -> None:
         parts = self._parts
@@ -303,9 +293,9 @@ class DryRun:
         if workspace is not None and workspace.schema is not None:
             schemas = (workspace.schema, *parts.settings.search_path_extra)
             settings["search_path"] = ", ".join(identifier(schema) for schema in schemas)
-        command = parts.steps.create(step.name)
+        command = parts.steps.parts.commands.create(step.name)
         scope = Scope(workspace.id if workspace else None)
-        observer = parts.steps.observer_of(step, scope)
+        observer = parts.steps.parts.observer_of(step, scope)
         if step.has_data_migration:
             with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
                 self._migrate_data(command, step, workspace, connection)

@@ -8,8 +8,9 @@ from typing import Protocol
 
 from upgrader.events import EventSink, SegmentFinished, SegmentStarted, WorkspaceFinished
 from upgrader.model import AttemptStatus, Progress, Scope, Workspace
+from upgrader.runner.execution import LeftOut, StepTask
 from upgrader.runner.result import RunReport, SegmentResult, StepResult
-from upgrader.runner.step_runner import LeftOut, StepRunner, StepTask
+from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.sequence.plan import WorkspaceTask
 from upgrader.version import ReleaseVersion

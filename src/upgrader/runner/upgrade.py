@@ -12,14 +12,10 @@ from dataclasses import dataclass, replace
 
 import psycopg
 
-from upgrader.database.failures import translate_run_error
-from upgrader.errors import OperatorError, RunError
 from upgrader.events import (
     EventSink,
     FirstUpgrade,
     Notice,
-    RunFinished,
-    RunStarted,
     VersionStarted,
     Waiting,
 )
@@ -27,10 +23,12 @@ from upgrader.history.layout import bring_up_to_date
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import INSTANCE, AttemptStatus, Enrolment, Outcome, Scope
+from upgrader.runner.execution import StepTask
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
+from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SegmentExecutor
-from upgrader.runner.step_runner import StepRunner, StepTask
+from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import HardStop, StopToken
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason
 from upgrader.sequence.planner import inferred_version, make_plan, reached
@@ -80,27 +78,12 @@ class UpgradeRun:
         Raises:
             LayoutError, WorkspaceSourceError, UnknownWorkspaceError: refused before anything ran.
         """
-        started = time.perf_counter()
         report, parts = self._report, self._parts
-        parts.emit(RunStarted(report.run_id, report.app_version, False, report.database))
-        try:
+        with reporting(report, emit=parts.emit, stop=parts.stop, is_under_way=lambda: self._under_way):
             self._prepare()
             self._walk()
-        except HardStop:
-            report.outcome = Outcome.INTERRUPTED
+        if report.outcome is Outcome.INTERRUPTED and not report.left:
             report.left = max(0, self._due - report.completed)
-        except RunError as error:
-            report.outcome, report.error = Outcome.FAILED, error
-        except OperatorError as error:
-            if not self._under_way:
-                raise
-            # "Refused before anything ran" would be wrong by now: the server went away, or the workspace table.
-            report.outcome, report.error = Outcome.FAILED, RunError(error.message, hint=error.hint)
-        except psycopg.Error as error:
-            report.outcome, report.error = Outcome.FAILED, translate_run_error(error)
-        report.signal_name = parts.stop.signal_name
-        report.seconds = time.perf_counter() - started
-        parts.emit(RunFinished(report.run_id, report.outcome.value, {"completed": report.completed}))
         return report
 
     def _prepare(self) -> None:
@@ -168,20 +151,40 @@ class UpgradeRun:
             Enrolment(), [INSTANCE, *new], label="enrolment", executed_by=parts.settings.app_version.text
         )
 
-    def _look(self) -> None:
-        """Read the truth and plan anew."""
+    def _look(self, *, at_barrier: bool = False) -> None:
+        """Read the truth and plan anew.
+
+        Args:
+            at_barrier: the barrier lock is held: it is given back while the workspace table is locked, because
+                whoever has locked it may be waiting for just that.
+        """
         parts = self._parts
         parts.lock.check()
         # What was read before goes first: two surveys of very many workspaces need twice the memory.
         if hasattr(self, "_survey"):
             del self._survey, self._plan
-        survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
+        started = time.monotonic()
+        while (survey := self._try_survey()) is None:
+            if at_barrier:
+                parts.lock.release_barrier()
+            waited = time.monotonic() - started
+            parts.emit(Waiting("workspaces", f"waiting for a lock on the {parts.source.description}", waited))
+            if parts.stop.wait(_BARRIER_POLL_SECONDS) or (at_barrier and not self._take_barrier()):
+                raise HardStop  # nothing is in progress: the run simply ends here
         if not survey.state.is_first:
             self._record_through(survey)
         options = plan_options(
             self._options, parts.settings, attempted=frozenset(self._attempted), under_way=self._under_way
         )
         self._survey, self._plan = survey, make_plan(parts.sequence, survey.state, options)
+
+    def _try_survey(self) -> Survey | None:
+        """Take a survey; None where the workspace table is locked by somebody."""
+        parts = self._parts
+        try:
+            return take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
+        except psycopg.errors.LockNotAvailable:
+            return None
 
     def _record_through(self, survey: Survey) -> None:
         """Record for each scope the version that it has wholly behind it.
@@ -217,7 +220,7 @@ class UpgradeRun:
         if not self._take_barrier():
             return
         try:
-            self._look()
+            self._look(at_barrier=True)
         finally:
             self._parts.lock.release_barrier()
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 
-import psycopg
-
-from upgrader.database.failures import translate_run_error
-from upgrader.errors import OperatorError, RunError
-from upgrader.events import Notice, RunFinished, RunStarted, VersionStarted
+from upgrader.errors import OperatorError
+from upgrader.events import Notice, VersionStarted
 from upgrader.model import Outcome, Progress, Step
+from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
-from upgrader.runner.stop import HardStop
 from upgrader.runner.upgrade import RunParts
 from upgrader.sequence.plan import Selection, WorkspaceTask
 from upgrader.sequence.selection import select
@@ -36,20 +32,10 @@ class WorkspaceRun:
 
     def execute(self) -> RunReport:
         """Run the step where it may run."""
-        started, report, parts = time.perf_counter(), self._report, self._parts
-        parts.emit(RunStarted(report.run_id, report.app_version, False, report.database))
-        try:
+        parts = self._parts
+        with reporting(self._report, emit=parts.emit, stop=parts.stop):
             self._walk()
-        except HardStop:
-            report.outcome = Outcome.INTERRUPTED
-        except RunError as error:
-            report.outcome, report.error = Outcome.FAILED, error
-        except psycopg.Error as error:
-            report.outcome, report.error = Outcome.FAILED, translate_run_error(error)
-        report.signal_name = parts.stop.signal_name
-        report.seconds = time.perf_counter() - started
-        parts.emit(RunFinished(report.run_id, report.outcome.value, {"completed": report.completed}))
-        return report
+        return self._report
 
     def _walk(self) -> None:
         parts, report = self._parts, self._report

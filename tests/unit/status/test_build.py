@@ -1,6 +1,5 @@
 """A status from a survey. Where nothing failed, the store is not asked at all."""
 
-import time
 import tracemalloc
 from typing import Any, NoReturn
 
@@ -137,7 +136,6 @@ def test_a_hundred_thousand_workspaces_are_counted_by_progress() -> None:
     workspaces = {member.workspace_id: Workspace(member.workspace_id) for member in state.members}
     survey = Survey(state, WorkspaceListing(exists=True), workspaces)
     tracemalloc.start()
-    started = time.perf_counter()
     report = build_status(
         survey,
         SEQUENCE,
@@ -145,7 +143,6 @@ def test_a_hundred_thousand_workspaces_are_counted_by_progress() -> None:
         options=options("1.1.0"),
         query=StatusQuery(),
     )
-    seconds = time.perf_counter() - started
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert report.summary[Health.BEHIND] == 33_333
@@ -153,4 +150,3 @@ def test_a_hundred_thousand_workspaces_are_counted_by_progress() -> None:
     assert report.rows[-1].workspace_id == "w99999"
     assert [row.workspace_id for row in report.rows[1:3]] == ["w1", "w2"]
     assert peak < 10_000_000
-    assert seconds < 10

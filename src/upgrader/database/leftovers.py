@@ -1,0 +1,85 @@
+"""What a command may not leave behind, and how that is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+import psycopg
+from sqlalchemy import Connection
+
+from upgrader.database.failures import database_error
+from upgrader.database.guard import NOTE
+from upgrader.database.session import CommandSession
+from upgrader.errors import GuardError
+
+ENDED = "UPG01"
+TEMPORARY_LEFT = "UPG02"
+LOCK_LEFT = "UPG03"
+"""SQLSTATEs of the check at the end of a step's transaction (it is part of the history's functions)."""
+
+_HINTS = {
+    ENDED: "let the runner end the transaction; begin_nested() gives a savepoint that may be rolled back",
+    TEMPORARY_LEFT: "create it with ON COMMIT DROP, or drop it at the end of the command",
+    LOCK_LEFT: "use pg_advisory_xact_lock(): it ends with the transaction",
+}
+
+
+class TemporaryTables:
+    """Notes whether a command makes temporary tables that end with its transaction.
+
+    The catalog does not tell ON COMMIT DROP, so the statements have to.
+    """
+
+    def __init__(self) -> None:
+        """Nothing was noted yet."""
+        self.dropped_on_commit = False
+
+    def note(self, statement: str) -> None:
+        """Take note of one statement."""
+        words = statement.lower()
+        if "commit" in words and "on commit drop" in " ".join(words.split()):
+            self.dropped_on_commit = True
+
+
+@contextmanager
+def noting(connection: Connection, tables: TemporaryTables) -> Iterator[None]:
+    """Let `tables` hear of each statement that is executed in the block."""
+    connection.info[NOTE] = tables.note
+    try:
+        yield
+    finally:
+        if not connection.closed and not connection.invalidated:
+            connection.info.pop(NOTE, None)
+
+
+def guarded(error: BaseException) -> BaseException:
+    """Turn what the server's own check found into the error that an author reads."""
+    found = database_error(error) if isinstance(error, psycopg.Error) else None
+    if found is None or found.sqlstate not in _HINTS:
+        return error
+    return GuardError(found.diag.message_primary, hint=_HINTS[found.sqlstate])
+
+
+def check_left_behind(session: CommandSession) -> None:
+    """Look for what a command in autocommit has left in its session.
+
+    Raises:
+        GuardError: a temporary table, an advisory lock or a LISTEN.
+    """
+    row = session.execute(
+        "select (select string_agg(relname, ', ') from pg_class where relnamespace = pg_my_temp_schema()"
+        " and pg_my_temp_schema() <> 0 and relkind in ('r', 'p', 'v', 'S')),"
+        " (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()),"
+        " (select string_agg(c, ', ') from pg_listening_channels() c)"
+    ).fetchone()
+    assert row is not None
+    if row[0]:
+        raise GuardError(f"the command left the temporary table {row[0]}", hint=_HINTS[TEMPORARY_LEFT])
+    if cast("int", row[1]) > 1:  # the fence is one
+        raise GuardError(
+            "the command left a session advisory lock", hint="release it before the command ends"
+        )
+    if row[2]:
+        raise GuardError(f"the command left a LISTEN on {row[2]}", hint="UNLISTEN before the command ends")

@@ -1,0 +1,342 @@
+"""One attempt at a step: its transactions and their retries, up to the record that it is completed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol, cast
+
+import psycopg
+from sqlalchemy import Connection
+
+from upgrader.command import SlowInstanceCommand, WorkspaceCommand
+from upgrader.database.connect import identifier, literal
+from upgrader.database.failures import is_connection_lost, is_terminated, repeatable_reason
+from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver
+from upgrader.database.leftovers import TemporaryTables, check_left_behind, guarded, noting
+from upgrader.database.session import CommandSession, StepTransaction
+from upgrader.errors import ConnectionLostError, StepError
+from upgrader.events import EventSink, StatementExecuted, StepRetried
+from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.model import Attempt, AttemptStatus, Scope, Step, Workspace
+from upgrader.runner.author import call_author
+from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.options import RunSettings
+from upgrader.runner.stop import HardStop, StopToken
+from upgrader.workspaces import WorkspaceSource
+
+_NO_LOCK_TIMEOUT = "0"
+
+
+class LeftOut(Exception):  # noqa: N818 - not an error: the workspace went away since it was listed
+    """The workspace is gone, or out of scope."""
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error: the operator asked
+    """The step stopped because the run was asked to."""
+
+
+class CommandFactory(Protocol):
+    """Makes fresh instances of commands; the registry is one."""
+
+    def create(self, step_name: str) -> object:
+        """Make the command of a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTask:
+    """One step to run in one scope.
+
+    Attributes:
+        workspace: None for an instance step.
+        tried: whether there is an earlier attempt.
+        is_first: whether it is the first step in this workspace in this segment: the workspace is looked at
+            again right before it.
+    """
+
+    step: Step
+    workspace: Workspace | None = None
+    index: int = 0
+    total: int = 0
+    tried: bool = False
+    is_first: bool = False
+
+    @property
+    def scope(self) -> Scope:
+        """Where it runs."""
+        return Scope(self.workspace.id if self.workspace else None)
+
+
+@dataclass(frozen=True)
+class StepParts:
+    """What steps are run with."""
+
+    session: CommandSession
+    store: SqlHistoryStore
+    commands: CommandFactory
+    source: WorkspaceSource
+    settings: RunSettings
+    emit: EventSink
+    stop: StopToken
+    redact: Callable[[str], str]
+    verbose: bool = False
+
+    def observer_of(self, step: Step, scope: Scope) -> StatementObserver | None:
+        """Give what is told of each statement of a verbose run."""
+        if not self.verbose:
+            return None
+
+        def observe(statement: str, parameters: Any, seconds: float, row_count: int) -> None:
+            self.emit(StatementExecuted(scope, step.name, statement, parameters, seconds, row_count))
+
+        return observe
+
+
+class Execution:
+    """One attempt on its way."""
+
+    def __init__(self, parts: StepParts, task: StepTask, attempt: Attempt) -> None:
+        """Begin nothing yet."""
+        self._parts = parts
+        self._task = task
+        self._attempt = attempt
+        self._session = parts.session
+        self._store = parts.store
+        self._settings = parts.settings
+        self._command: object = None
+        self._workspace = task.workspace
+        self._probe_is_due = task.is_first and task.workspace is not None
+        self._has_running_row = False
+        self._started_at = datetime.now(UTC)
+        self.tries = 1
+
+    def run(self) -> None:
+        """Run the step; returning means that it is completed and recorded as such."""
+        step = self._task.step
+        self._command = self._parts.commands.create(step.name)  # an author's constructor may fail
+        if not step.transactional or step.has_data_migration:
+            self._look_again()
+            self._store.start(self._attempt)
+            self._has_running_row = True
+        if step.has_data_migration:
+            self._migrate_data()
+        if step.transactional:
+            self._in_transaction()
+        else:
+            self._in_autocommit()
+
+    def record(self, status: AttemptStatus, text: str | None) -> None:
+        """Commit an outcome other than completed.
+
+        Raises:
+            ConnectionLostError: it cannot be written; the next run finds the attempt unfinished.
+        """
+        attempt = replace(self._attempt, status=status, error_message=text, started_at=self._started_at)
+        self._store.finish(attempt, is_running=self._has_running_row)
+
+    def record_interruption(self) -> None:
+        """Write down that a second signal ended the attempt, if that is still possible."""
+        # The program is leaving; if this fails, a later run turns a running row into interrupted.
+        with suppress(Exception):
+            self.record(AttemptStatus.INTERRUPTED, "ended by a second signal")
+
+    def _in_transaction(self) -> None:
+        policy = self._settings.retry
+        while True:
+            try:
+                self._one_transaction()
+                return
+            except Exception as error:
+                reason = repeatable_reason(error)
+                if reason is None or self.tries >= policy.tries or isinstance(error, ConnectionLostError):
+                    raise
+                pause = policy.pause_seconds(self.tries)
+            self._parts.emit(StepRetried(self._task.step, self._task.scope, self.tries, reason, pause))
+            if self._parts.stop.wait(pause):
+                raise Interrupted
+            self.tries += 1
+            self._command = self._parts.commands.create(self._task.step.name)
+
+    def _one_transaction(self) -> None:
+        transaction = self._begin(self._lock_timeout())
+        capture = TemporaryTables()
+        try:
+            transaction.connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
+            with noting(transaction.connection, capture):
+                self._call(transaction.connection)
+            transaction.commit(
+                self._store.completion(
+                    self._attempt,
+                    transaction.token,
+                    is_running=self._has_running_row,
+                    temporary_allowed=capture.dropped_on_commit,
+                )
+            )
+        except BaseException as error:
+            self._give_up(transaction, error)
+            raise guarded(error) from error
+
+    def _begin(self, lock_timeout: str) -> StepTransaction:
+        """Begin a transaction; the first one of a workspace looks at it again."""
+        while True:
+            workspace = self._workspace
+            probe = self._probe(workspace)
+            try:
+                transaction = self._session.begin(
+                    settings={**self._search_path(), "lock_timeout": lock_timeout},
+                    probe=probe,
+                    observer=self._parts.observer_of(self._task.step, self._task.scope),
+                )
+            except psycopg.OperationalError as error:
+                if error.sqlstate is not None and not is_terminated(error):
+                    raise  # a lock timeout on the workspace table, for example
+                raise ConnectionLostError(f"the connection was lost: {error}") from error
+            if not self._probe_is_due or workspace is None:
+                self._check_search_path(workspace, transaction)
+                return transaction
+            if self._accept(workspace, transaction):
+                return transaction
+
+    def _probe(self, workspace: Workspace | None) -> str:
+        """Give what travels with BEGIN: the whole look before the first step, then that of the schema alone."""
+        if workspace is not None and self._probe_is_due:
+            return self._parts.source.probe(workspace)
+        if workspace is not None and workspace.schema is not None:
+            return f"select (current_schema() is not distinct from {literal(workspace.schema)}::name)::text"
+        return "select"
+
+    def _check_search_path(self, workspace: Workspace | None, transaction: StepTransaction) -> None:
+        """Refuse to run where the schema went away since the first step: DDL would fall into the next one."""
+        if workspace is None or workspace.schema is None or transaction.probe == ("true",):
+            return
+        transaction.rollback()
+        raise _schema_missing(workspace.schema)
+
+    def _accept(self, workspace: Workspace, transaction: StepTransaction) -> bool:
+        """Compare what the probe saw with what was listed; False begins again with what is there now."""
+        seen = self._parts.source.read_probe(workspace, transaction.probe)
+        if seen.workspace is None:
+            transaction.rollback()
+            raise LeftOut
+        if not seen.is_schema_usable:
+            transaction.rollback()
+            raise _schema_missing(seen.workspace.schema)
+        if seen.workspace.schema != workspace.schema:
+            transaction.rollback()
+            self._workspace = seen.workspace
+            return False
+        self._workspace = seen.workspace
+        self._probe_is_due = False
+        return True
+
+    def _look_again(self) -> None:
+        if self._workspace is not None:
+            self._begin(_NO_LOCK_TIMEOUT).rollback()
+
+    def _call(self, connection: Connection) -> None:
+        if self._workspace is None:
+            call_author(cast("SlowInstanceCommand", self._command).up, connection)
+            return
+        task, parts = self._task, self._parts
+        context = RunWorkspaceContext(
+            workspace=self._workspace,
+            connection=connection,
+            dry_run=False,
+            verbose=parts.verbose,
+            index=task.index,
+            total=task.total,
+            _stop=parts.stop,
+            _make_log=lambda: author_log(parts.emit, task.scope, task.step.name),
+        )
+        call_author(cast("WorkspaceCommand", self._command).run_on_workspace, context)
+
+    def _in_autocommit(self) -> None:
+        session = self._session
+        connection = session.begin_autocommit(
+            settings={**self._search_path(), "lock_timeout": _NO_LOCK_TIMEOUT},
+            observer=self._parts.observer_of(self._task.step, self._task.scope),
+        )
+        connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
+        driver = session.driver
+        try:
+            self._call(connection)
+            session.end_autocommit()
+            check_left_behind(session)
+        except BaseException as error:
+            lost = is_connection_lost(driver)
+            session.replace()
+            if lost and not isinstance(error, HardStop):
+                raise ConnectionLostError(f"the connection was lost: {error}") from error
+            raise
+        self.record(AttemptStatus.COMPLETED, None)
+
+    def _migrate_data(self) -> None:
+        context = RunDataMigrationContext(
+            dry_run=False,
+            verbose=self._parts.verbose,
+            log=author_log(self._parts.emit, self._task.scope, self._task.step.name),
+            workspace=self._workspace,
+            _stop=self._parts.stop,
+            _open=self._own_transaction,
+            _workspaces=self._list_workspaces,
+        )
+        call_author(cast("SlowInstanceCommand", self._command).run_data_migration, context)
+        if context.stop_was_seen:
+            raise Interrupted
+
+    @contextmanager
+    def _own_transaction(self) -> Iterator[Connection]:
+        if self._session.connection.in_transaction():
+            raise StepError(
+                "ctx.transaction() was opened inside another one",
+                hint="end the first block before the next; one transaction at a time",
+            )
+        transaction = self._begin(_NO_LOCK_TIMEOUT)
+        try:
+            yield transaction.connection
+            transaction.commit(self._store.check(transaction.token))
+        except BaseException as error:
+            self._give_up(transaction, error)
+            raise guarded(error) from error
+
+    def _list_workspaces(self) -> Iterator[Workspace]:
+        if self._session.connection.in_transaction():
+            raise StepError(
+                "ctx.workspaces() was called inside ctx.transaction()", hint="list them before the block"
+            )
+        yield from self._parts.source.listing(self._session).in_scope
+
+    def _give_up(self, transaction: StepTransaction, error: BaseException) -> None:
+        """Roll back and drop the connection, so that nothing of a failed step is inherited."""
+        driver = self._session.driver
+        lost = is_connection_lost(driver)
+        transaction.rollback()
+        self._session.replace()
+        if lost and not isinstance(error, (HardStop, ConnectionLostError)):
+            raise ConnectionLostError(
+                f"the server ended the connection while {self._task.step.name} ran"
+            ) from error
+
+    def _search_path(self) -> dict[str, str]:
+        if self._workspace is None or self._workspace.schema is None:
+            return {}
+        if not self._workspace.schema:
+            raise _schema_missing("''")
+        if (
+            self._workspace.schema == "$user"
+        ):  # in search_path that is the role's own schema, however it is quoted
+            raise _schema_missing("$user")
+        schemas = (self._workspace.schema, *self._settings.search_path_extra)
+        return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
+
+    def _lock_timeout(self) -> str:
+        return str(max(1, round(self._settings.lock_timeout_seconds * 1000)))
+
+
+def _schema_missing(schema: str | None) -> StepError:
+    return StepError(
+        f"the schema {schema} of this workspace does not exist, or this role may not use it; nothing ran on it",
+        hint="restore the schema, correct the workspace's row, or GRANT USAGE ON SCHEMA to the role",
+    )
