@@ -15,8 +15,9 @@ from psycopg import sql
 from upgrader.database.conninfo import describe_database, join_conninfo, parse_conninfo
 from upgrader.errors import DatabaseUnavailableError
 
-# psycopg reports what it could not clean up through logging's last resort, which writes to stderr.
-logging.getLogger("psycopg").addHandler(logging.NullHandler())
+# Both report what they could not clean up through logging's last resort, which writes to stderr.
+for _name in ("psycopg", "sqlalchemy"):
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 _KEEPALIVES = {
     "keepalives": "1",
