@@ -66,3 +66,12 @@ def test_wrong_flag_is_a_document_too(product: Project):
     result = product.run_cli("upgrade", "--json", "--no-such-flag")
     assert_code(result, 2)
     assert document(result)["error"]["message"]
+
+
+def test_what_a_child_process_of_a_command_prints_is_no_data(project: Project):
+    """It inherits stdout; the document has that for itself."""
+    project.fast("1.0.0", 1, "Prints", "import subprocess\nsubprocess.run(['echo', 'noise'], check=True)")
+    result = project.run_cli("upgrade", "--json")
+    assert_code(result, 0)
+    assert document(result)["completed"] == 1
+    assert "noise" in result.stderr

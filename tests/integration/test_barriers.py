@@ -1,10 +1,13 @@
 """Nothing of the next version starts before everything of this one is through."""
 
+import threading
+
 import pytest
 
 from tests.support.project import Project
 from tests.support.results import attempts
-from upgrader.events import StepFinished
+from tests.support.server import wait_until
+from upgrader.events import StepFinished, Waiting
 from upgrader.model import Outcome
 from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport
@@ -224,3 +227,20 @@ def test_sessions_carry_the_id_of_the_run(project: Project):
     ((own, sessions),) = project.query("select own, sessions from seen")
     assert own == f"upgrader/{report.run_id}"
     assert sessions >= 2
+
+
+def test_a_locked_workspace_table_is_waited_for_and_told(project: Project):
+    """The application may hold it, and wait for the barrier itself: nobody waits for ever."""
+    project.create_workspaces("a")
+    project.fast("1.0.0", 1, "First")
+    sink = RecordingSink()
+    holder = project.connect()
+    holder.autocommit = False
+    holder.execute("lock table core.workspace in access exclusive mode")
+    run = threading.Thread(target=lambda: project.api(emit=sink).upgrade(UpgradeOptions()))
+    run.start()
+    wait_until(lambda: any(event.reason == "workspaces" for event in sink.of(Waiting)))
+    holder.rollback()
+    holder.close()
+    run.join()
+    assert project.query("select count(*) from upgrader.history where name like '%First%'") == [(1,)]

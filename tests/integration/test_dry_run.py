@@ -275,3 +275,25 @@ def test_what_needs_a_step_outside_a_transaction_has_not_failed(
     assert report.failures == []
     assert [entry.step.name for entry in report.not_simulated] == ["1.0.0_Outside_1", "1.0.0_NeedsIt_2"]
     assert project.api().upgrade(UpgradeOptions()).failures == []
+
+
+def test_a_temporary_table_that_is_left_is_found(three: Project):
+    """As in a real run; one that ends with the transaction is fine."""
+    three.workspace("1.0.0", 1, "Fine", "create temp table scratch on commit drop as select 1")
+    three.workspace("1.0.0", 2, "Leaves", "create temp table forgotten ()")
+    report = dry_run(three)
+    assert failed(report) == [("Leaves", "a"), ("Leaves", "b"), ("Leaves", "c")]
+    assert "temporary table forgotten" in str(report.failures[0].error)
+
+
+def test_an_instance_step_that_only_one_transaction_makes_fail_ends_nothing(three: Project):
+    """It is undone and listed; what comes after it is still looked at."""
+    with three.connect() as connection:
+        connection.execute("create type core.state as enum ('open')")
+        connection.execute("alter table core.invoice add column state core.state")
+    three.fast("1.0.0", 1, "AddValue", "alter type core.state add value 'paid'")
+    three.fast("1.0.0", 2, "UseValue", "update core.invoice set state = 'paid'")
+    three.fast("1.0.0", 3, "Fails", "select 1/0")
+    report = dry_run(three)
+    assert not_simulated(report) == ["UseValue"]
+    assert failed(report) == [("Fails", None)]

@@ -213,3 +213,50 @@ def test_read_only_database_is_refused(project: Project, make_role: Callable[...
         assert_error(result, 2, "read-only")
         if first:
             assert_code(project.run_cli("upgrade"), 0)
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_another_connection_through_the_engine_is_refused(project: Project, dry_run: bool):
+    """What is done there would be kept although the step failed, or was only tried."""
+    project.fast(
+        "1.0.0",
+        1,
+        "Leaks",
+        "from sqlalchemy.orm import Session\n"
+        "with Session(connection.engine) as session:\n"
+        "    session.execute(text('create table public.leak ()'))\n"
+        "    session.commit()",
+    )
+    report = project.api().upgrade(UpgradeOptions(dry_run=dry_run))
+    assert report.outcome is Outcome.FAILED
+    assert "may not open another connection" in str(report.failures[0].error)
+    assert project.query("select to_regclass('public.leak')") == [(None,)]
+
+
+def test_an_orm_session_on_the_connection_is_fine(project: Project):
+    """It joins the step's transaction; its commit() ends nothing."""
+    project.fast(
+        "1.0.0",
+        1,
+        "Uses",
+        "from sqlalchemy.orm import Session\n"
+        "with Session(connection) as session:\n"
+        "    session.execute(text('create table public.kept ()'))\n"
+        "    session.commit()",
+    )
+    project.fast("1.0.0", 2, "Fails", "select 1/0")
+    report = project.api().upgrade(UpgradeOptions())
+    assert [failure.step.class_name for failure in report.failures] == ["Fails"]
+    assert project.query("select to_regclass('public.kept')::text") == [("kept",)]
+
+
+def test_a_schema_named_like_the_placeholder_of_the_role_is_refused(project: Project):
+    """In search_path "$user" would mean the role's own schema."""
+    project.create_workspaces("a")
+    with project.connect() as connection:
+        connection.execute('create schema "$user"')
+        connection.execute("update core.workspace set database_schema = '$user'")
+    project.workspace("1.0.0", 1, "Makes", "create table made ()")
+    report = project.api().upgrade(UpgradeOptions())
+    assert report.outcome is Outcome.FAILED
+    assert project.query("select count(*) from pg_class where relname = 'made'") == [(0,)]

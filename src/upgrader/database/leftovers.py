@@ -26,27 +26,54 @@ _HINTS = {
 }
 
 
-class TemporaryTables:
-    """Notes whether a command makes temporary tables that end with its transaction.
+_PLAIN_DDL = (
+    "alter ",
+    "comment ",
+    "create index ",
+    "create table ",
+    "create unique ",
+    "drop ",
+    "grant ",
+    "revoke ",
+)
 
-    The catalog does not tell ON COMMIT DROP, so the statements have to.
+
+class Traces:
+    """What the statements of a command tell of what it may leave behind.
+
+    Attributes:
+        dropped_on_commit: it makes temporary tables that end with its transaction. The catalog does not tell
+            ON COMMIT DROP, so the statements have to.
     """
 
     def __init__(self) -> None:
         """Nothing was noted yet."""
         self.dropped_on_commit = False
+        self._is_noted = False
+        self._is_plain = True
+
+    @property
+    def may_hold_locks(self) -> bool:
+        """Whether session locks have to be looked for; not after nothing but plain DDL.
+
+        Looking goes through the lock table of the whole server, the dearest part of a step's record.
+        """
+        return not (self._is_noted and self._is_plain)
 
     def note(self, statement: str) -> None:
         """Take note of one statement."""
         words = statement.lower()
         if "commit" in words and "on commit drop" in " ".join(words.split()):
             self.dropped_on_commit = True
+        self._is_noted = True
+        if not words.lstrip().startswith(_PLAIN_DDL) or "advisory" in words or ";" in words:
+            self._is_plain = False
 
 
 @contextmanager
-def noting(connection: Connection, tables: TemporaryTables) -> Iterator[None]:
-    """Let `tables` hear of each statement that is executed in the block."""
-    connection.info[NOTE] = tables.note
+def noting(connection: Connection, traces: Traces) -> Iterator[None]:
+    """Let `traces` hear of each statement that is executed in the block."""
+    connection.info[NOTE] = traces.note
     try:
         yield
     finally:

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from upgrader.database.connect import literal
 from upgrader.database.guard import StatementObserver, enter_guard, forget_options, leave_guard
-from upgrader.database.leftovers import TemporaryTables, noting
+from upgrader.database.leftovers import Traces, noting
 from upgrader.database.session import CommandSession, StepTransaction
 
 _SAVEPOINT = "upgrader_trial"
@@ -119,9 +119,9 @@ class Trial:
         configure = ", ".join(f"set_config({literal(k)}, {literal(v)}, true)" for k, v in pairs.items())
         self._execute(f"select {configure}")
         enter_guard(self.connection, observer)
-        tables = TemporaryTables()
+        traces = Traces()
         try:
-            with noting(self.connection, tables):
+            with noting(self.connection, traces):
                 yield self.connection
         finally:
             leave_guard(self.connection)
@@ -129,7 +129,7 @@ class Trial:
         self._transaction.check()
         deferred = self._value(_DEFERRED)
         restore = f"set constraints {deferred} deferred" if deferred else "select"
-        allowed = "true" if tables.dropped_on_commit else "false"
+        allowed = "true" if traces.dropped_on_commit else "false"
         check = check.replace("{token}", token).replace("{temporary_allowed}", allowed)
         self._execute(
             f"set session authorization default; {check};"

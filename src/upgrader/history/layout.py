@@ -85,7 +85,7 @@ begin
     -- Session or transaction lock? pg_locks does not tell; unlocking does: it is true only for a session lock.
     for held in
         select mode, objsubid, classid::bigint as high, objid::bigint as low from pg_lock_status()
-        where locktype = 'advisory' and pid = pg_backend_pid()
+        where p_locks_possible and locktype = 'advisory' and pid = pg_backend_pid()
           and not (objsubid = 1 and classid::bigint = {fence_high} and objid::bigint = {fence_low})
     loop
         if (case
@@ -127,8 +127,9 @@ begin
         completed_digest = excluded.completed_digest, open = excluded.open, open_digest = excluded.open_digest;
 end $body$;
 
-create function {schema}.track_history() returns trigger
-    language plpgsql set search_path = pg_catalog, pg_temp as $body$
+-- Without a search_path of its own, which costs at every row: all names in it are qualified, and the functions
+-- that write history set one.
+create function {schema}.track_history() returns trigger language plpgsql as $body$
 begin
     if tg_op = 'INSERT' and new.attempt = 1 and not new.is_initial then
         if new.status = 'completed' then
@@ -176,13 +177,16 @@ create trigger forget_scopes after truncate on {schema}.history
 alter table {schema}.history enable always trigger track_history;
 alter table {schema}.history enable always trigger forget_scopes;
 
-create function {schema}.check_step(p_token text, p_temporary_allowed boolean) returns void
+create function {schema}.check_step(
+    p_token text, p_temporary_allowed boolean, p_locks_possible boolean default true
+) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
 {check_body}end $body$;
 
 create function {schema}.complete_step(
     p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
-    p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean
+    p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean,
+    p_locks_possible boolean
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
 {check_body}    if p_is_running then
         update {schema}.history set status = 'completed', finished_at = clock_timestamp()
@@ -347,7 +351,11 @@ def check_block(schema: str) -> str:
     `{token}` in it stands for the marker, `{temporary_allowed}` for whether temporary tables may be there.
     """
     body = _CHECK_BODY.format(**_values(schema))
-    body = body.replace("p_token", "'{token}'").replace("p_temporary_allowed", "{temporary_allowed}")
+    body = (
+        body.replace("p_token", "'{token}'")
+        .replace("p_temporary_allowed", "{temporary_allowed}")
+        .replace("p_locks_possible", "true")
+    )
     return f"do $upgrader$ {body} end $upgrader$"
 
 

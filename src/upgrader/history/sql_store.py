@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 
 from upgrader.database.connect import identifier, literal
+from upgrader.database.leftovers import Traces
 from upgrader.errors import RunSupersededError
 from upgrader.history.layout import read_layout_version
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
@@ -163,7 +164,7 @@ class SqlHistoryStore:
                 hint=_SUPERSEDED_HINT,
             )
 
-    def completion(self, attempt: Attempt, token: str, *, is_running: bool, temporary_allowed: bool) -> str:
+    def completion(self, attempt: Attempt, token: str, *, is_running: bool, traces: Traces) -> str:
         """Give the SQL that checks a step's transaction and records it as completed, for the same transaction."""
         arguments = ", ".join(
             literal(value)
@@ -177,7 +178,8 @@ class SqlHistoryStore:
                 attempt.executed_by_version,
                 attempt.checksum,
                 is_running,
-                temporary_allowed,
+                traces.dropped_on_commit,
+                traces.may_hold_locks,
             )
         )
         return f"select {identifier(self._schema, 'complete_step')}({arguments})"

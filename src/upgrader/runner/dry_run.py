@@ -119,6 +119,7 @@ class DryRun:
         self._trial.begin()
         for number, version in enumerate(versions):
             self._parts.emit(VersionStarted(version.version, len(version.instance_steps), len(version.tasks)))
+            self._report.late.update(dict.fromkeys(version.late))
             try:
                 self._try_version(version, may_restart=number == 0)
             except _LimitReached:

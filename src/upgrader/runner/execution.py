@@ -15,7 +15,7 @@ from upgrader.command import SlowInstanceCommand, WorkspaceCommand
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import is_connection_lost, is_terminated, repeatable_reason
 from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver
-from upgrader.database.leftovers import TemporaryTables, check_left_behind, guarded, noting
+from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
 from upgrader.database.session import CommandSession, StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import EventSink, StatementExecuted, StepRetried
@@ -161,17 +161,17 @@ class Execution:
 
     def _one_transaction(self) -> None:
         transaction = self._begin(self._lock_timeout())
-        capture = TemporaryTables()
+        traces = Traces()
         try:
             transaction.connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
-            with noting(transaction.connection, capture):
+            with noting(transaction.connection, traces):
                 self._call(transaction.connection)
             transaction.commit(
                 self._store.completion(
                     self._attempt,
                     transaction.token,
                     is_running=self._has_running_row,
-                    temporary_allowed=capture.dropped_on_commit,
+                    traces=traces,
                 )
             )
         except BaseException as error:

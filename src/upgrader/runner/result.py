@@ -87,6 +87,7 @@ class RunReport:
     Attributes:
         outcome: how it ended.
         simulated_to: for a dry run that ended early: the highest version that was looked at wholly.
+        late: ids of workspaces that were taken through a version after the database had gone past it.
         left: how many steps were planned and not begun, where the run was stopped.
         error: what cut the run off: a lost connection, a lost lock, a history that cannot be written.
     """
@@ -108,6 +109,7 @@ class RunReport:
     warnings: list[str] = field(default_factory=list)
     stop: Stop | None = None
     unenrolled: Sequence[str] = ()
+    late: dict[str, None] = field(default_factory=dict)  # in the order in which they came
     signal_name: str | None = None
     left: int = 0
     error: RunError | None = None

@@ -243,6 +243,7 @@ class UpgradeRun:
         parts = self._parts
         parts.emit(VersionStarted(current.version, len(current.instance_steps), len(current.tasks)))
         self._under_way = True
+        self._report.late.update(dict.fromkeys(current.late))
         self._due = self._report.completed + current.step_count
         for number, step in enumerate(current.instance_steps):
             if parts.stop.requested:

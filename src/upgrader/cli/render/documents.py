@@ -81,6 +81,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "stop": _stop(report.stop),
         "refusals": refusal_fields(report.refusals),
         "unenrolled": list(report.unenrolled),
+        "late": list(report.late),
         "warnings": list(report.warnings),
         "signal": report.signal_name,
         "left": report.left,

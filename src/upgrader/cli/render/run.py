@@ -32,6 +32,10 @@ def run_blocks(report: RunReport) -> Iterator[Block]:
         yield Line(f"{counted(len(report.deferred), 'slow step')} deferred:", style="warning")
         for step in report.deferred:
             yield Line(step.name, indent=2, verbatim=True)
+    if report.late:
+        ids = list(report.late)
+        more = f" and {len(ids) - _NAMED_AT_MOST:,} more" if len(ids) > _NAMED_AT_MOST else ""
+        yield Line(f"late, taken through older versions: {', '.join(ids[:_NAMED_AT_MOST])}{more}")
     yield from _dry_run(report)
     yield Line(_closing(report))
 
