@@ -23,7 +23,6 @@ from upgrader.history.store import AttemptFilter
 from upgrader.model import Attempt
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.registry import Registry, load
-from upgrader.runner.dry_run import DryRun
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
 from upgrader.runner.execution import StepParts
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
@@ -32,7 +31,6 @@ from upgrader.runner.segment import SequentialExecutor
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import RunParts, UpgradeRun
-from upgrader.runner.workspace_run import WorkspaceRun, find_workspace_step
 from upgrader.sequence.plan import Plan, Selection
 from upgrader.sequence.planner import make_plan
 from upgrader.sequence.sequence import StepSequence
@@ -133,6 +131,8 @@ class Upgrader:
             report = self._report(run, dry_run=options.dry_run)
             parts = self._parts(run, sequence, report, verbose=options.verbose, fail_fast=options.fail_fast)
             if options.dry_run:
+                from upgrader.runner.dry_run import DryRun  # a plain upgrade does not need it
+
                 return DryRun(parts, options, report).execute()
             return UpgradeRun(parts, options, report).execute()
 
@@ -156,6 +156,8 @@ class Upgrader:
             OperatorError: there is no such command, or it is dormant.
             LockHeldError: another run is at work.
         """
+        from upgrader.runner.workspace_run import WorkspaceRun, find_workspace_step
+
         sequence = self.registry.sequence
         step = find_workspace_step(sequence, name, sequence.covered_by(self.app_version))
         with self._run(wait_lock_seconds) as run:
