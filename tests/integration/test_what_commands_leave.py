@@ -150,8 +150,11 @@ def test_command_that_returns_a_coroutine_has_failed(project: Project):
         "import os\nchild = os.fork()\nif not child:\n    return\nassert os.waitpid(child, 0)[1] == 0",
         "import os, sys\nchild = os.fork()\nif not child:\n    sys.exit(3)\n"
         "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3",
-        "import multiprocessing\nwith multiprocessing.get_context('fork').Pool(2) as pool:\n"
-        "    assert pool.map(abs, [-1, 2]) == [1, 2]",
+        # Python itself drops a signal that comes before a forked child is set up: so the child says when it is.
+        "import os, time\nready, say = os.pipe()\nchild = os.fork()\n"
+        "if not child:\n    os.write(say, b'x')\n    time.sleep(60)\n    os._exit(0)\n"
+        "os.read(ready, 1)\nos.kill(child, 15)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -15",
     ],
 )
 def test_child_of_a_command_does_not_go_on_with_the_run(project: Project, body: str):
