@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ _RUN = pytest.StashKey[str]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """Name the test run, and make its folder; workers are told both."""
+    # A shell starts what runs in the background with SIGINT ignored, and every child would inherit that.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     given = getattr(config, "workerinput", None)
     if given is not None:
         config.stash[_FOLDER], config.stash[_RUN] = Path(given["upgrader_folder"]), given["upgrader_run"]

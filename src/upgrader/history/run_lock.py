@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import psycopg
@@ -136,7 +137,12 @@ class RunLock:
             ) from error
 
     def close(self) -> None:
-        """Give the lock up by closing its connection; never raises."""
+        """Give the lock up and close its connection; never raises.
+
+        Given up first: a closed session holds its locks until its server process notices.
+        """
+        with suppress(Exception):
+            self._driver.execute("select pg_advisory_unlock_all()")
         self._driver.close()
 
     def _wait(
