@@ -1,6 +1,7 @@
 """Frozen values that several floors speak of."""
 
 from upgrader.model.attempt import Attempt, AttemptStatus, Enrolment, StepState
+from upgrader.model.finding import Finding, Severity
 from upgrader.model.outcome import Outcome
 from upgrader.model.progress import Progress
 from upgrader.model.scope import INSTANCE, Scope
@@ -12,9 +13,11 @@ __all__ = [
     "Attempt",
     "AttemptStatus",
     "Enrolment",
+    "Finding",
     "Outcome",
     "Progress",
     "Scope",
+    "Severity",
     "Step",
     "StepState",
     "Workspace",

@@ -82,8 +82,12 @@ def _none_if_empty(value: object) -> object:
 
 def _provider(value: str) -> str:
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*", value):
-        raise ValueError(f"{value!r} is not of the form package.module:function")
+        raise ValueError(f"{value!r} is not of the form package.module:name")
     return value
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, str) else value
 
 
 def _location(value: str | Path) -> str | Path:
@@ -97,6 +101,7 @@ _OptionalIdentifier = Annotated[_Identifier | None, BeforeValidator(_none_if_emp
 _Table = Annotated[TableName, PlainValidator(_table_name)]
 _Release = Annotated[ReleaseVersion, PlainValidator(_release_version)]
 _Location = Annotated[Path | str, AfterValidator(_location)]
+_Reference = Annotated[str, AfterValidator(_provider)]
 # PostgreSQL takes its timeouts in whole milliseconds, in 32 bits, and 0 turns them off.
 _TimeoutSeconds = Annotated[
     float, BeforeValidator(_no_boolean), Field(ge=0.001, le=2_000_000, allow_inf_nan=False)
@@ -163,6 +168,8 @@ class Settings(SettingsGroup):
         lock_retry_max_seconds: the longest pause.
         dry_run_lock_seconds: how long a dry run may block readers or writers of a table.
         connect_timeout_seconds: how long one attempt to connect may take; whole seconds, as in libpq.
+        metadata: `package.module:attribute` of the application's MetaData, one or more.
+        workspace_metadata: the same for the tables of one workspace.
     """
 
     database_url: Annotated[str, AfterValidator(check_database_url)] | None = Field(default=None, repr=False)
@@ -180,6 +187,8 @@ class Settings(SettingsGroup):
     lock_retry_max_seconds: _PauseSeconds = 30.0
     dry_run_lock_seconds: _TimeoutSeconds = 2.0
     connect_timeout_seconds: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=86_400)] = 10
+    metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
+    workspace_metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     workspaces: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
 
     _more_secrets: tuple[str, ...] = PrivateAttr(default=())
