@@ -10,11 +10,18 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
 from tests.support.project import Project
 from tests.support.server import SERVER_VARIABLE, PostgresServer, Role, running_server
+
+# Shared machines stall for seconds: that says nothing of the code, neither a deadline nor "generation is slow".
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 _FOLDER = pytest.StashKey[Path]()
 _RUN = pytest.StashKey[str]()

@@ -3,48 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from uuid import uuid4
 
-from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
-from upgrader.database.retry import RetryPolicy
-from upgrader.database.session import CommandSession
 from upgrader.errors import OperatorError
-from upgrader.events import EventSink, Notice, ignore_events, quiet
+from upgrader.events import EventSink, ignore_events, quiet
 from upgrader.history.layout import bring_up_to_date
-from upgrader.history.run_lock import RunLock
-from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.history.store import AttemptFilter
 from upgrader.model import Attempt
-from upgrader.redaction import Redactor, clean_error_text
 from upgrader.registry import Registry, load
+from upgrader.runner.database_access import DatabaseAccess, OpenRun
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
-from upgrader.runner.execution import StepParts
-from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
+from upgrader.runner.options import UpgradeOptions, plan_options
 from upgrader.runner.result import RunReport
-from upgrader.runner.segment import SequentialExecutor
-from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
-from upgrader.runner.upgrade import RunParts, UpgradeRun
+from upgrader.runner.upgrade import UpgradeRun
 from upgrader.sequence.plan import Plan, Selection
 from upgrader.sequence.planner import make_plan
-from upgrader.sequence.sequence import StepSequence
-from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
-from upgrader.settings.database_url import embedded_path
+from upgrader.settings import Settings
 from upgrader.status.build import StatusQuery, build_status
 from upgrader.status.report import StatusReport
 from upgrader.status.running import find_running
 from upgrader.status.waiting import StatusPoll, StatusWait, ignore_polls
 from upgrader.survey import Survey, take_survey
 from upgrader.version import ApplicationVersion, ReleaseVersion
-from upgrader.workspaces import ProviderSource, TableSource, WorkspaceSource
-
-EMBEDDED = "embedded:"
 
 
 @dataclass(frozen=True)
@@ -56,18 +41,6 @@ class PlanReport:
     options: UpgradeOptions
     database: str
     app_version: str
-
-
-@dataclass
-class _OpenRun:
-    """The connections of a run: the lock's, the store's, the commands'."""
-
-    run_id: str
-    lock: RunLock
-    control: CommandSession
-    session: CommandSession
-    store: SqlHistoryStore
-    description: str
 
 
 class Upgrader:
@@ -93,8 +66,6 @@ class Upgrader:
         self.stop = stop or StopToken()
         self._base = base or Path.cwd()
         self._emit = quiet(emit)
-        self._redactor = Redactor().with_secrets(*settings.secrets)
-        self._cancel: Callable[[], None] | None = None
 
     @cached_property
     def registry(self) -> Registry:
@@ -116,8 +87,11 @@ class Upgrader:
 
     def cancel(self) -> None:
         """Ask the server to end the statement in progress; for a second signal."""
-        if self._cancel is not None:
-            self._cancel()
+        access: DatabaseAccess | None = self.__dict__.get(
+            "_access"
+        )  # nothing is in progress before it is made
+        if access is not None:
+            access.cancel()
 
     def upgrade(self, options: UpgradeOptions) -> RunReport:
         """Run `upgrade`.
@@ -127,9 +101,16 @@ class Upgrader:
             LockHeldError: another run is at work.
         """
         sequence = self.registry.sequence  # loading comes before the database is touched
-        with self._run(options.wait_lock_seconds) as run:
-            report = self._report(run, dry_run=options.dry_run)
-            parts = self._parts(run, sequence, report, verbose=options.verbose, fail_fast=options.fail_fast)
+        with self._access.run(options.wait_lock_seconds) as run:
+            report = self._access.report(run, dry_run=options.dry_run)
+            parts = self._access.parts(
+                run,
+                report,
+                sequence=sequence,
+                commands=self.registry,
+                verbose=options.verbose,
+                fail_fast=options.fail_fast,
+            )
             if options.dry_run:
                 from upgrader.runner.dry_run import DryRun  # a plain upgrade does not need it
 
@@ -160,10 +141,12 @@ class Upgrader:
 
         sequence = self.registry.sequence
         step = find_workspace_step(sequence, name, sequence.covered_by(self.app_version))
-        with self._run(wait_lock_seconds) as run:
+        with self._access.run(wait_lock_seconds) as run:
             self._bring_up_to_date(run)
-            report = self._report(run, dry_run=False)
-            parts = self._parts(run, sequence, report, verbose=verbose, fail_fast=fail_fast)
+            report = self._access.report(run, dry_run=False)
+            parts = self._access.parts(
+                run, report, sequence=sequence, commands=self.registry, verbose=verbose, fail_fast=fail_fast
+            )
             return WorkspaceRun(parts, step, selection or Selection(), report, again=again).execute()
 
     def baseline(self, version: ReleaseVersion, *, wait_lock_seconds: float = 0.0) -> MarkReport:
@@ -179,9 +162,9 @@ class Upgrader:
                 f"{version} is above app_version {self.app_version}",
                 hint="give a version that the application has, or set app_version",
             )
-        with self._run(wait_lock_seconds) as run:
+        with self._access.run(wait_lock_seconds) as run:
             self._bring_up_to_date(run)
-            survey = take_survey(session=run.session, store=run.store, source=self._source)
+            survey = take_survey(session=run.session, store=run.store, source=self._access.source)
             return write_baseline(version, survey=survey, store=run.store, executed_by=self.app_version.text)
 
     def enroll(
@@ -199,9 +182,9 @@ class Upgrader:
             LockHeldError: another run is at work.
         """
         sequence = self.registry.sequence.covered_by(self.app_version)
-        with self._run(wait_lock_seconds) as run:
+        with self._access.run(wait_lock_seconds) as run:
             self._bring_up_to_date(run)
-            survey = take_survey(session=run.session, store=run.store, source=self._source)
+            survey = take_survey(session=run.session, store=run.store, source=self._access.source)
             return enrol_by_hand(
                 workspace_ids,
                 at,
@@ -213,21 +196,21 @@ class Upgrader:
 
     def workspaces(self) -> Survey:
         """List the workspaces, in and out of scope, with how far each is; writes nothing."""
-        with translating(), self._reading() as (session, store, _):
-            return take_survey(session=session, store=store, source=self._source)
+        with translating(), self._access.reading() as reading:
+            return take_survey(session=reading.session, store=reading.store, source=self._access.source)
 
     def plan(self, options: UpgradeOptions) -> PlanReport:
         """Say what `upgrade` with the same options would run; writes nothing, takes no lock."""
         sequence = self.registry.sequence
-        with translating(), self._reading() as (session, store, description):
-            survey = take_survey(session=session, store=store, source=self._source)
-        plan = make_plan(sequence, survey.state, plan_options(options, self._run_settings))
-        return PlanReport(plan, survey, options, description, self.app_version.text)
+        with translating(), self._access.reading() as reading:
+            survey = take_survey(session=reading.session, store=reading.store, source=self._access.source)
+        plan = make_plan(sequence, survey.state, plan_options(options, self._access.run_settings))
+        return PlanReport(plan, survey, options, reading.description, self.app_version.text)
 
     def history(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first."""
-        with translating(), self._reading() as (_, store, _):
-            yield from store.attempts(wanted)
+        with translating(), self._access.reading() as reading:
+            yield from reading.store.attempts(wanted)
 
     def status(self, *, workspace_ids: Sequence[str] = (), failed_only: bool = False) -> StatusReport:
         """Say how the instance and the workspaces are; writes nothing, takes no lock.
@@ -275,12 +258,12 @@ class Upgrader:
     def _status_reading(self, query: StatusQuery) -> Iterator[Callable[[], StatusReport]]:
         """Open a connection and give what looks at the database on it, as often as it is called."""
         sequence = self.registry.sequence
-        settings = self._run_settings
+        settings = self._access.run_settings
 
         def look() -> StatusReport:
             # A run is looked for on both sides of the survey: what runs in it belongs to a living run, then.
             running = find_running(session.driver, store, schema=settings.schema)
-            survey = take_survey(session=session, store=store, source=self._source)
+            survey = take_survey(session=session, store=store, source=self._access.source)
             return build_status(
                 survey,
                 sequence,
@@ -291,142 +274,17 @@ class Upgrader:
                 running=running or find_running(session.driver, store, schema=settings.schema),
             )
 
-        with self._reading() as (session, store, description):
+        with self._access.reading() as reading:
+            session, store, description = reading.session, reading.store, reading.description
             yield look
 
     @cached_property
-    def _source(self) -> WorkspaceSource:
-        settings = self.settings.workspaces
-        if settings.provider is not None:
-            return ProviderSource(settings.provider, tuple(settings.statuses))
-        return TableSource(
-            table=tuple(part for part in (settings.table.schema, settings.table.name) if part),
-            id_column=settings.id_column,
-            status_column=settings.status_column or "",
-            statuses=tuple(settings.statuses),
-            schema_column=settings.schema_column or "",
-            name_column=settings.name_column or "",
-            is_explicit="table" in settings.model_fields_set,
-        )
+    def _access(self) -> DatabaseAccess:
+        return DatabaseAccess(self.settings, app_version=self.app_version, emit=self._emit, stop=self.stop)
 
-    @property
-    def _run_settings(self) -> RunSettings:
-        settings = self.settings
-        return RunSettings(
-            app_version=self.app_version,
-            schema=settings.history_schema,
-            run_missing=settings.missing is MissingPolicy.RUN,
-            unenrolled_run_all=settings.unenrolled_workspaces is UnenrolledPolicy.APPLY_ALL,
-            oldest_supported=settings.oldest_supported,
-            search_path_extra=settings.workspaces.search_path_extra,
-            lock_timeout_seconds=settings.lock_timeout_seconds,
-            retry=RetryPolicy(
-                settings.lock_tries, settings.lock_retry_initial_seconds, settings.lock_retry_max_seconds
-            ),
-            dry_run_lock_seconds=settings.dry_run_lock_seconds,
-            is_embedded=require_database_url(settings).startswith(EMBEDDED),
-        )
-
-    def _bring_up_to_date(self, run: _OpenRun) -> None:
+    def _bring_up_to_date(self, run: OpenRun) -> None:
         bring_up_to_date(run.lock.driver, self.settings.history_schema)
         run.lock.announce(self.app_version.text)
-
-    def _report(self, run: _OpenRun, *, dry_run: bool) -> RunReport:
-        return RunReport(
-            run_id=run.run_id,
-            database=run.description,
-            app_version=self.app_version.text,
-            dry_run=dry_run,
-            started_at=datetime.now(UTC),
-        )
-
-    def _parts(
-        self, run: _OpenRun, sequence: StepSequence, report: RunReport, *, verbose: bool, fail_fast: bool
-    ) -> RunParts:
-        steps = self._step_runner(run, verbose=verbose)
-        executor = SequentialExecutor(
-            steps=steps,
-            report=report,
-            emit=self._emit,
-            stop=self.stop,
-            check_lock=run.lock.check,
-            fail_fast=fail_fast,
-        )
-        return RunParts(
-            lock=run.lock,
-            store=run.store,
-            steps=steps,
-            executor=executor,
-            source=self._source,
-            sequence=sequence,
-            settings=self._run_settings,
-            emit=self._emit,
-            stop=self.stop,
-        )
-
-    def _step_runner(self, run: _OpenRun, *, verbose: bool) -> StepRunner:
-        parts = StepParts(
-            session=run.session,
-            store=run.store,
-            commands=self.registry,
-            source=self._source,
-            settings=self._run_settings,
-            emit=self._emit,
-            stop=self.stop,
-            redact=lambda text: clean_error_text(text, redactor=self._redactor),
-            verbose=verbose,
-        )
-        return StepRunner(parts)
-
-    @contextmanager
-    def _server(self) -> Iterator[str]:
-        """Give the URL of the server, which is started where it is the embedded one."""
-        url = require_database_url(self.settings)
-        if not url.startswith(EMBEDDED):
-            yield url
-            return
-        from upgrader.database.embedded import embedded_server
-
-        with embedded_server(
-            Path(embedded_path(url)), notify=lambda message: self._emit(Notice(message))
-        ) as uri:
-            yield uri
-
-    @contextmanager
-    def _reading(self) -> Iterator[tuple[CommandSession, SqlHistoryStore, str]]:
-        with ExitStack() as stack:
-            connector = self._connector(stack, "upgrader")
-            session = CommandSession(connector)
-            stack.callback(session.close)
-            store = SqlHistoryStore(lambda: session.driver, self.settings.history_schema)
-            yield session, store, connector.description
-
-    @contextmanager
-    def _run(self, wait_lock_seconds: float) -> Iterator[_OpenRun]:
-        """Open a run: its lock is held, its fence free of the last run, its connections ready."""
-        run_id = uuid4().hex[:12]
-        with ExitStack() as stack:
-            stack.enter_context(translating())
-            connector = self._connector(stack, f"upgrader/{run_id}")
-            lock = RunLock(connector, self.settings.history_schema, run_id=run_id, emit=self._emit)
-            stack.callback(lock.close)
-            lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
-            control, session = (CommandSession(connector, on_connect=lock.on_connect) for _ in range(2))
-            stack.callback(control.close)
-            stack.callback(session.close)
-            self._cancel = session.cancel
-            stack.callback(setattr, self, "_cancel", None)
-            store = SqlHistoryStore(lambda: control.driver, self.settings.history_schema)
-            # Once this run has the fence while it still has the lock, no other one begins before its end.
-            control.open()
-            lock.check()
-            yield _OpenRun(run_id, lock, control, session, store, connector.description)
-
-    def _connector(self, stack: ExitStack, application_name: str) -> Connector:
-        url = stack.enter_context(self._server())
-        given = require_database_url(self.settings)
-        label = given if given.startswith(EMBEDDED) else None  # the socket's folder tells nobody anything
-        return Connector(url, application_name, self.settings.connect_timeout_seconds, label)
 
 
 __all__: Sequence[str] = ["PlanReport", "Upgrader"]

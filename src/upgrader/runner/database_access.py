@@ -1,0 +1,229 @@
+"""Opens what runs and readings need on one database: connections, store, lock, workspace source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from upgrader.database.connect import Connector
+from upgrader.database.failures import translating
+from upgrader.database.retry import RetryPolicy
+from upgrader.database.session import CommandSession
+from upgrader.events import EventSink, Notice, ignore_events
+from upgrader.history.run_lock import RunLock
+from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.redaction import Redactor, clean_error_text
+from upgrader.runner.execution import CommandFactory, StepParts
+from upgrader.runner.options import RunSettings
+from upgrader.runner.result import RunReport
+from upgrader.runner.segment import SequentialExecutor
+from upgrader.runner.step_runner import StepRunner
+from upgrader.runner.stop import StopToken
+from upgrader.runner.upgrade import RunParts
+from upgrader.sequence.sequence import StepSequence
+from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
+from upgrader.settings.database_url import embedded_path
+from upgrader.version import ApplicationVersion
+from upgrader.workspaces import ProviderSource, TableSource, WorkspaceSource
+
+EMBEDDED = "embedded:"
+
+
+@dataclass
+class OpenRun:
+    """The connections of a run: the lock's, the store's, the commands'."""
+
+    run_id: str
+    lock: RunLock
+    control: CommandSession
+    session: CommandSession
+    store: SqlHistoryStore
+    description: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One connection that only reads, with the store on it."""
+
+    session: CommandSession
+    store: SqlHistoryStore
+    description: str
+
+
+class DatabaseAccess:
+    """The way to one database, as settings describe it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        app_version: ApplicationVersion,
+        emit: EventSink = ignore_events,
+        stop: StopToken | None = None,
+    ) -> None:
+        """Open nothing yet.
+
+        Raises:
+            SettingsError: no database is named.
+        """
+        self.settings = settings
+        self.app_version = app_version
+        self.emit = emit
+        self.stop = stop or StopToken()
+        self.source = workspace_source(settings)
+        self.run_settings = run_settings(settings, app_version)
+        self._url = require_database_url(settings)
+        self._redactor = Redactor().with_secrets(*settings.secrets)
+        self._cancel: Callable[[], None] | None = None
+
+    def cancel(self) -> None:
+        """Ask the server to end the statement in progress; for a second signal."""
+        if self._cancel is not None:
+            self._cancel()
+
+    @contextmanager
+    def reading(self) -> Iterator[Reading]:
+        """Open a connection that only reads; takes no lock."""
+        with ExitStack() as stack:
+            connector = self._connector(stack, "upgrader")
+            session = CommandSession(connector)
+            stack.callback(session.close)
+            store = SqlHistoryStore(lambda: session.driver, self.settings.history_schema)
+            yield Reading(session, store, connector.description)
+
+    @contextmanager
+    def run(self, wait_lock_seconds: float = 0.0) -> Iterator[OpenRun]:
+        """Open a run: its lock is held, its fence free of the last run, its connections ready.
+
+        Raises:
+            LockHeldError: another run is at work.
+        """
+        run_id = uuid4().hex[:12]
+        with ExitStack() as stack:
+            stack.enter_context(translating())
+            connector = self._connector(stack, f"upgrader/{run_id}")
+            lock = RunLock(connector, self.settings.history_schema, run_id=run_id, emit=self.emit)
+            stack.callback(lock.close)
+            lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
+            control, session = (CommandSession(connector, on_connect=lock.on_connect) for _ in range(2))
+            stack.callback(control.close)
+            stack.callback(session.close)
+            self._cancel = session.cancel
+            stack.callback(setattr, self, "_cancel", None)
+            store = SqlHistoryStore(lambda: control.driver, self.settings.history_schema)
+            # Once this run has the fence while it still has the lock, no other one begins before its end.
+            control.open()
+            lock.check()
+            yield OpenRun(run_id, lock, control, session, store, connector.description)
+
+    def report(self, run: OpenRun, *, dry_run: bool) -> RunReport:
+        """Begin the report of a run."""
+        return RunReport(
+            run_id=run.run_id,
+            database=run.description,
+            app_version=self.app_version.text,
+            dry_run=dry_run,
+            started_at=datetime.now(UTC),
+        )
+
+    def parts(
+        self,
+        run: OpenRun,
+        report: RunReport,
+        *,
+        sequence: StepSequence,
+        commands: CommandFactory,
+        verbose: bool = False,
+        fail_fast: bool = False,
+    ) -> RunParts:
+        """Put together what a run works with."""
+        steps = StepRunner(self._step_parts(run, commands, verbose=verbose))
+        executor = SequentialExecutor(
+            steps=steps,
+            report=report,
+            emit=self.emit,
+            stop=self.stop,
+            check_lock=run.lock.check,
+            fail_fast=fail_fast,
+        )
+        return RunParts(
+            lock=run.lock,
+            store=run.store,
+            steps=steps,
+            executor=executor,
+            source=self.source,
+            sequence=sequence,
+            settings=self.run_settings,
+            emit=self.emit,
+            stop=self.stop,
+        )
+
+    def _step_parts(self, run: OpenRun, commands: CommandFactory, *, verbose: bool) -> StepParts:
+        return StepParts(
+            session=run.session,
+            store=run.store,
+            commands=commands,
+            source=self.source,
+            settings=self.run_settings,
+            emit=self.emit,
+            stop=self.stop,
+            redact=lambda text: clean_error_text(text, redactor=self._redactor),
+            verbose=verbose,
+        )
+
+    @contextmanager
+    def _server(self) -> Iterator[str]:
+        """Give the URL of the server, which is started where it is the embedded one."""
+        if not self._url.startswith(EMBEDDED):
+            yield self._url
+            return
+        from upgrader.database.embedded import embedded_server
+
+        with embedded_server(
+            Path(embedded_path(self._url)), notify=lambda message: self.emit(Notice(message))
+        ) as uri:
+            yield uri
+
+    def _connector(self, stack: ExitStack, application_name: str) -> Connector:
+        url = stack.enter_context(self._server())
+        # The folder of the embedded server's socket tells nobody anything.
+        label = self._url if self._url.startswith(EMBEDDED) else None
+        return Connector(url, application_name, self.settings.connect_timeout_seconds, label)
+
+
+def workspace_source(settings: Settings) -> WorkspaceSource:
+    """Give where workspaces come from."""
+    given = settings.workspaces
+    if given.provider is not None:
+        return ProviderSource(given.provider, tuple(given.statuses))
+    return TableSource(
+        table=tuple(part for part in (given.table.schema, given.table.name) if part),
+        id_column=given.id_column,
+        status_column=given.status_column or "",
+        statuses=tuple(given.statuses),
+        schema_column=given.schema_column or "",
+        name_column=given.name_column or "",
+        is_explicit="table" in given.model_fields_set,
+    )
+
+
+def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSettings:
+    """Put the settings into the runner's terms."""
+    return RunSettings(
+        app_version=app_version,
+        schema=settings.history_schema,
+        run_missing=settings.missing is MissingPolicy.RUN,
+        unenrolled_run_all=settings.unenrolled_workspaces is UnenrolledPolicy.APPLY_ALL,
+        oldest_supported=settings.oldest_supported,
+        search_path_extra=settings.workspaces.search_path_extra,
+        lock_timeout_seconds=settings.lock_timeout_seconds,
+        retry=RetryPolicy(
+            settings.lock_tries, settings.lock_retry_initial_seconds, settings.lock_retry_max_seconds
+        ),
+        dry_run_lock_seconds=settings.dry_run_lock_seconds,
+        is_embedded=(settings.database_url or "").startswith(EMBEDDED),
+    )
