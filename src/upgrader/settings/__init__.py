@@ -8,10 +8,17 @@ from upgrader.settings.load import (
     load_settings,
     require_database_url,
 )
-from upgrader.settings.model import MissingPolicy, Settings, UnenrolledPolicy, WorkspaceSettings
+from upgrader.settings.model import (
+    CheckSettings,
+    MissingPolicy,
+    Settings,
+    UnenrolledPolicy,
+    WorkspaceSettings,
+)
 from upgrader.settings.table_name import TableName
 
 __all__ = [
+    "CheckSettings",
     "CommandLine",
     "DatabaseUrlKind",
     "LoadedSettings",

@@ -16,7 +16,8 @@ _EMPTY_TEXTS = ('""', "''")
 def given_in_environment(environment: Mapping[str, str], directory: Path) -> list[Given]:
     """Give what the environment says, `DATABASE_URL` below `UPGRADER_DATABASE_URL`.
 
-    An empty variable counts as not set. A list is a JSON array, or its entries with commas between them.
+    An empty variable counts as not set. A list is a JSON array, or its entries with commas between them; a
+    table is a JSON object.
     """
     given: list[Given] = []
     common = environment.get(COMMON_URL_VARIABLE, "")
@@ -50,16 +51,22 @@ def environment_secrets(environment: Mapping[str, str]) -> tuple[str, ...]:
 def _value(key: Key, text: str) -> object:
     if key.is_list:
         return _list(text)
+    if key.is_table:
+        return _json(text)
     return "" if key.may_be_empty and text in _EMPTY_TEXTS else text
 
 
 def _list(text: str) -> object:
     if text.startswith("["):
-        try:
-            return json.loads(text)
-        except (ValueError, RecursionError):
-            return text  # the model will say that this is no list
+        return _json(text)
     return [entry.strip() for entry in text.split(",") if entry.strip()]
+
+
+def _json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # the model will say that this is no list, or no table
 
 
 def _meant(name: str) -> str:

@@ -23,11 +23,13 @@ class Key:
     Attributes:
         name: as in a file, with dots: `workspaces.table`.
         is_list: whether its value is a list.
+        is_table: whether its value is a table whose keys are the operator's.
         may_be_empty: whether an empty text has a meaning: "the table has no such column".
     """
 
     name: str
     is_list: bool
+    is_table: bool
     may_be_empty: bool
 
     @property
@@ -95,7 +97,8 @@ def _keys_of(model: type[SettingsGroup], prefix: str) -> Iterator[Key]:
             yield from _keys_of(kind, name + ".")
         else:
             is_column = name.endswith("_column") and not name.endswith(".id_column")
-            yield Key(name, is_list=get_origin(kind) is tuple, may_be_empty=is_column)
+            origin = get_origin(kind)
+            yield Key(name, is_list=origin is tuple, is_table=origin is Mapping, may_be_empty=is_column)
 
 
 def _alias(attribute: str, field: FieldInfo) -> str:

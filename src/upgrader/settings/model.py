@@ -7,6 +7,7 @@ type. Files, variables and error messages follow by themselves.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -23,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from upgrader.model.finding import Severity
 from upgrader.settings.database_url import check_database_url, passwords_in
 from upgrader.settings.table_name import TableName, check_identifier
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -86,6 +88,12 @@ def _provider(value: str) -> str:
     return value
 
 
+def _rule_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", value):
+        raise ValueError(f"{value!r} is no rule: rules are named in words joined by hyphens")
+    return value
+
+
 def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -102,6 +110,7 @@ _Table = Annotated[TableName, PlainValidator(_table_name)]
 _Release = Annotated[ReleaseVersion, PlainValidator(_release_version)]
 _Location = Annotated[Path | str, AfterValidator(_location)]
 _Reference = Annotated[str, AfterValidator(_provider)]
+_Rule = Annotated[str, AfterValidator(_rule_name)]
 # PostgreSQL takes its timeouts in whole milliseconds, in 32 bits, and 0 turns them off.
 _TimeoutSeconds = Annotated[
     float, BeforeValidator(_no_boolean), Field(ge=0.001, le=2_000_000, allow_inf_nan=False)
@@ -152,6 +161,25 @@ class WorkspaceSettings(SettingsGroup):
         return self
 
 
+class CheckSettings(SettingsGroup):
+    """What `upgrader check` looks at.
+
+    Attributes:
+        select: the rules that run; none given: all.
+        ignore: rules that do not run.
+        severity: rules that are worse or less bad than they are by default.
+        prepare: `package.module:function`, called with a connection to the empty scratch database: it makes
+            what was there before the first command.
+        base_version: the release in whose shape `prepare` leaves the scratch database; None: before the first.
+    """
+
+    select: tuple[_Rule, ...] = ()
+    ignore: tuple[_Rule, ...] = ()
+    severity: Mapping[_Rule, Severity] = Field(default_factory=dict)
+    prepare: _Reference | None = None
+    base_version: _Release | None = None
+
+
 class Settings(SettingsGroup):
     """Everything that an operator may set.
 
@@ -161,6 +189,7 @@ class Settings(SettingsGroup):
         commands: a `Path` for a directory (absolute once loaded), a `str` for an importable package.
         app_version: the version of the application, as given; see `application_version`.
         oldest_supported: scopes below it are refused.
+        released_version: the newest release that is out: nothing may be added to it or below it.
         history_schema: the key `schema`: where the history lives.
         lock_timeout_seconds: how long one statement waits for a lock.
         lock_tries: how often a step is tried in all when it cannot get its locks.
@@ -176,6 +205,7 @@ class Settings(SettingsGroup):
     commands: Annotated[tuple[_Location, ...], Field(min_length=1)] = (Path("commands"),)
     app_version: Annotated[str, AfterValidator(_application_version)] | None = None
     oldest_supported: _Release | None = None
+    released_version: _Release | None = None
     history_schema: Annotated[str, AfterValidator(_history_schema)] = Field(
         default="upgrader", validation_alias="schema", serialization_alias="schema"
     )
@@ -190,6 +220,7 @@ class Settings(SettingsGroup):
     metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     workspace_metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     workspaces: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
+    check: CheckSettings = Field(default_factory=CheckSettings)
 
     _more_secrets: tuple[str, ...] = PrivateAttr(default=())
 

@@ -27,6 +27,7 @@ _EXPECTED: Mapping[str, Callable[[Mapping[str, object]], str]] = {
     "number_type": lambda _: "a number",
     "finite_number": lambda _: "a finite number",
     "tuple_type": lambda _: 'a list: ["…", "…"]',
+    "dict_type": lambda _: 'a table: {"name" = "…"}, in the environment a JSON object',
     "too_short": lambda _: "a list with at least one entry",
     "enum": lambda context: str(context["expected"]),
     "greater_than_equal": lambda context: f"at least {context['ge']}",

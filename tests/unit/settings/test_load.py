@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from upgrader.errors import SettingsError
+from upgrader.model import Severity
 from upgrader.settings import (
     CommandLine,
     LoadedSettings,
@@ -370,3 +371,39 @@ def test_the_process_is_read_in_one_place(tmp_path: Path, monkeypatch: pytest.Mo
     assert loaded.directory == tmp_path
     assert loaded.settings.history_schema == "from_process"
     assert loaded.settings.app_version == "1.0.0"
+
+
+def test_the_rules_of_the_gate_in_a_file(tmp_path: Path) -> None:
+    """A table of the operator's own keys stands beside plain keys."""
+    write(
+        tmp_path / "upgrader.toml",
+        'released_version = "1.22.0"\n[check]\nignore = ["round-trip"]\n[check.severity]\nschema-drift = "info"\n',
+    )
+    settings = load(tmp_path).settings
+    assert settings.check.ignore == ("round-trip",)
+    assert dict(settings.check.severity) == {"schema-drift": Severity.INFO}
+    assert str(settings.released_version) == "1.22.0"
+
+
+def test_the_rules_of_the_gate_in_the_environment(tmp_path: Path) -> None:
+    """The table is a JSON object there."""
+    environment = {"UPGRADER_CHECK__SEVERITY": '{"round-trip": "warning"}', "UPGRADER_CHECK__SELECT": "a,b-c"}
+    settings = load(tmp_path, environment).settings
+    assert dict(settings.check.severity) == {"round-trip": Severity.WARNING}
+    assert settings.check.select == ("a", "b-c")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("round-trip=info", ("`check.severity` from UPGRADER_CHECK__SEVERITY", "a JSON object")),
+        ('{"round-trip": "awful"}', ("`check.severity`", "'awful'", "'error', 'warning' or 'info'")),
+        ('{"Round Trip": "info"}', ("`check.severity`", "words joined by hyphens")),
+        ('["round-trip"]', ("`check.severity`", "a table")),
+    ],
+)
+def test_a_wrong_table_of_severities(tmp_path: Path, value: str, words: tuple[str, ...]) -> None:
+    """It is said what was expected, and where the value came from."""
+    told = refusal(tmp_path, {"UPGRADER_CHECK__SEVERITY": value})
+    for word in words:
+        assert word in told
