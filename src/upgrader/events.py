@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from upgrader.model import AttemptStatus, Scope, Step, Workspace
+from upgrader.model import AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.version import ReleaseVersion
 
 
@@ -89,7 +89,17 @@ class StepStarted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StatementExecuted(Event):
-    """A command's statement was executed (only sent in a verbose run)."""
+    """A command's statement was executed, or failed (only sent in a run that is watched: verbose, or captured).
+
+    Attributes:
+        file: of the author's line that issued it, absolute; None where no line is known.
+        line: from 1.
+        in_transaction: whether a transaction was open.
+        escapes_percent: whether `%%` in it stands for `%`.
+        is_helped: whether a helper of the product sent it for that line.
+        has_failed: whether the server refused it.
+        direction: which way the step was taken.
+    """
 
     scope: Scope
     step_name: str
@@ -97,6 +107,13 @@ class StatementExecuted(Event):
     parameters: Any
     seconds: float
     row_count: int
+    file: str | None = None
+    line: int | None = None
+    in_transaction: bool = True
+    escapes_percent: bool = False
+    is_helped: bool = False
+    has_failed: bool = False
+    direction: Direction = Direction.UP
 
 
 @dataclass(frozen=True, slots=True)

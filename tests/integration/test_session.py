@@ -15,7 +15,7 @@ from tests.support.project import Project
 from tests.support.server import Role, wait_until
 from upgrader.database.connect import Connector
 from upgrader.database.failures import describe_failure
-from upgrader.database.guard import NOTE
+from upgrader.database.guard import NOTE, ObservedStatement
 from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, DatabaseUnavailableError, GuardError
 from upgrader.runner.options import UpgradeOptions
@@ -279,8 +279,8 @@ class TestLostConnection:
 class TestObserving:
     def test_observer_is_told_of_the_commands_statements(self, session: CommandSession):
         """Text, parameters, time and row count of each statement of a command, and of nothing else."""
-        told: list[tuple[str, object, float, int]] = []
-        transaction = session.begin(settings={}, observer=lambda *what: told.append(what))
+        told: list[ObservedStatement] = []
+        transaction = session.begin(settings={}, observer=told.append)
         connection = transaction.connection
         connection.execute(text("create table thing (id int)"))
         connection.execute(text("insert into thing select generate_series(1, :n)"), {"n": 3})
@@ -288,10 +288,23 @@ class TestObserving:
         transaction.commit("select 'the record'")
         session.begin(settings={}).commit("select 1")
 
-        assert told[0][0] == "create table thing (id int)"
-        assert [row_count for *_, row_count in told] == [-1, 3, 2]
-        assert told[1][1] == {"n": 3}
-        assert all(seconds >= 0 for _, _, seconds, _ in told)
+        assert told[0].text == "create table thing (id int)"
+        assert [statement.row_count for statement in told] == [-1, 3, 2]
+        assert told[1].parameters == {"n": 3}
+        assert all(statement.seconds >= 0 for statement in told)
+
+    def test_observer_is_told_of_what_fails(self, session: CommandSession):
+        """A statement that the server refuses is told, too; one that the guard refuses was never sent."""
+        told: list[ObservedStatement] = []
+        connection = session.begin(settings={}, observer=told.append).connection
+        with pytest.raises(GuardError):
+            connection.execute(text("commit"))
+        with pytest.raises(DBAPIError):
+            connection.execute(text("select * from nowhere where a = :a"), {"a": 1})
+
+        assert [(one.text, one.has_failed, one.row_count) for one in told] == [
+            ("select * from nowhere where a = %(a)s", True, -1)
+        ]
 
     def test_note_is_told_before(self, session: CommandSession):
         """A note is taken of a statement before it is executed, also where it fails."""

@@ -11,9 +11,9 @@ from types import TracebackType
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from upgrader.database.origin import is_author_file
 from upgrader.errors import ConnectionLostError, RunError
 
-_PACKAGE = Path(__file__).resolve().parent.parent
 _LOCK_NOT_AVAILABLE = "55P03"
 _REPEATABLE = {
     _LOCK_NOT_AVAILABLE: "lock timeout",
@@ -159,13 +159,10 @@ def _database_lines(error: BaseException, found: psycopg.Error) -> Iterator[str]
 
 def _author_lines(trace: TracebackType | None) -> Iterator[str]:
     for frame in traceback.extract_tb(trace):
-        path = Path(frame.filename)
-        if "site-packages" in path.parts or (path.is_relative_to(_PACKAGE) and "demo" not in path.parts):
-            continue
-        if frame.filename.startswith("<"):
+        if not is_author_file(frame.filename):
             continue
         code = f": {frame.line}" if frame.line else ""
-        yield f"at {_shorten(path)}:{frame.lineno} in {frame.name}{code}"
+        yield f"at {_shorten(Path(frame.filename))}:{frame.lineno} in {frame.name}{code}"
 
 
 def _shorten(path: Path) -> str:

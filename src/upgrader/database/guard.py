@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, RootTransaction, event
+from sqlalchemy import Connection, Engine, ExceptionContext, RootTransaction, event
 
+from upgrader.database.origin import Origin, find_origin
 from upgrader.database.statements import forbidden_statement
 from upgrader.errors import GuardError
 
@@ -24,8 +27,30 @@ NOTE = "upgrader_note"
 """Key of `Connection.info`: a function that is told of each statement before it is executed."""
 _REMEDY = "let the runner end the transaction; begin_nested() gives a savepoint that may be rolled back"
 
-StatementObserver = Callable[[str, Any, float, int], None]
-"""Told of each statement: text, parameters, seconds, row count."""
+
+@dataclass(frozen=True, slots=True)
+class ObservedStatement:
+    """A statement of a command that was executed, or that the server refused.
+
+    Attributes:
+        row_count: -1 where it is not known.
+        origin: the author's line that issued it, where one is known.
+        in_transaction: whether a transaction was open.
+        escapes_percent: whether `%%` in the text stands for `%`, as it does wherever parameters may come with it.
+    """
+
+    text: str
+    parameters: Any
+    seconds: float
+    row_count: int
+    origin: Origin | None
+    in_transaction: bool
+    escapes_percent: bool
+    has_failed: bool = False
+
+
+StatementObserver = Callable[[ObservedStatement], None]
+"""Told of each statement of a command."""
 
 
 def install_guard(engine: Engine | Connection) -> None:
@@ -34,6 +59,8 @@ def install_guard(engine: Engine | Connection) -> None:
     event.listen(engine, "rollback", _refuse("rollback() or close()"))
     event.listen(engine, "before_cursor_execute", _before_statement)
     event.listen(engine, "after_cursor_execute", _after_statement)
+    if isinstance(engine, Engine):  # SQLAlchemy tells failures per engine only
+        event.listen(engine, "handle_error", _after_failure)
 
 
 def enter_guard(connection: Connection, observer: StatementObserver | None = None) -> None:
@@ -94,7 +121,7 @@ def _refuse(what: str) -> Callable[[Connection], None]:
 def _before_statement(
     connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
 ) -> None:
-    del cursor, parameters, executemany
+    del parameters, executemany
     info = connection.info
     if not info.get(_IN_STEP):
         return
@@ -108,6 +135,8 @@ def _before_statement(
     if note is not None:
         note(statement)
     if info.get(_OBSERVER) is not None:
+        status = cursor.connection.info.transaction_status
+        context._upgrader_in_transaction = status is not TransactionStatus.IDLE
         context._upgrader_started = time.perf_counter()
 
 
@@ -117,6 +146,40 @@ def _after_statement(
     del executemany
     observer: StatementObserver | None = connection.info.get(_OBSERVER)
     if observer is not None:
-        started = getattr(context, "_upgrader_started", None)
-        seconds = time.perf_counter() - started if started is not None else 0.0
-        observer(statement, parameters, seconds, cursor.rowcount)
+        _tell(observer, cursor, statement, parameters, context)
+
+
+def _after_failure(failure: ExceptionContext) -> None:
+    """Tell the observer of a statement that the server refused."""
+    connection, context = failure.connection, failure.execution_context
+    if connection is None or context is None or not isinstance(failure.original_exception, psycopg.Error):
+        return
+    if connection.closed or connection.invalidated:
+        return
+    observer: StatementObserver | None = connection.info.get(_OBSERVER)
+    if observer is not None and hasattr(context, "_upgrader_started"):
+        _tell(observer, context.cursor, failure.statement or "", failure.parameters, context, has_failed=True)
+
+
+def _tell(
+    observer: StatementObserver,
+    cursor: Any,
+    statement: str,
+    parameters: Any,
+    context: Any,
+    *,
+    has_failed: bool = False,
+) -> None:
+    started = getattr(context, "_upgrader_started", None)
+    observer(
+        ObservedStatement(
+            text=statement,
+            parameters=parameters,
+            seconds=time.perf_counter() - started if started is not None else 0.0,
+            row_count=-1 if has_failed else cursor.rowcount,
+            origin=find_origin(),
+            in_transaction=getattr(context, "_upgrader_in_transaction", True),
+            escapes_percent=bool(parameters) or not context.no_parameters,
+            has_failed=has_failed,
+        )
+    )

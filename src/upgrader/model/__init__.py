@@ -1,6 +1,7 @@
 """Frozen values that several floors speak of."""
 
 from upgrader.model.attempt import Attempt, AttemptStatus, Enrolment, StepState
+from upgrader.model.captured import CapturedStatement, Direction, StepStatements
 from upgrader.model.finding import Finding, Severity
 from upgrader.model.outcome import Outcome
 from upgrader.model.progress import Progress
@@ -12,6 +13,8 @@ __all__ = [
     "INSTANCE",
     "Attempt",
     "AttemptStatus",
+    "CapturedStatement",
+    "Direction",
     "Enrolment",
     "Finding",
     "Outcome",
@@ -20,5 +23,6 @@ __all__ = [
     "Severity",
     "Step",
     "StepState",
+    "StepStatements",
     "Workspace",
 ]

@@ -138,10 +138,11 @@ class DatabaseAccess:
         sequence: StepSequence,
         commands: CommandFactory,
         verbose: bool = False,
+        is_watched: bool = False,
         fail_fast: bool = False,
     ) -> RunParts:
-        """Put together what a run works with."""
-        steps = StepRunner(self._step_parts(run, commands, verbose=verbose))
+        """Put together what a run works with; one that is watched emits its statements without being verbose."""
+        steps = StepRunner(self._step_parts(run, commands, verbose=verbose, is_watched=is_watched))
         executor = SequentialExecutor(
             steps=steps,
             report=report,
@@ -162,7 +163,9 @@ class DatabaseAccess:
             stop=self.stop,
         )
 
-    def _step_parts(self, run: OpenRun, commands: CommandFactory, *, verbose: bool) -> StepParts:
+    def _step_parts(
+        self, run: OpenRun, commands: CommandFactory, *, verbose: bool, is_watched: bool
+    ) -> StepParts:
         return StepParts(
             session=run.session,
             store=run.store,
@@ -173,6 +176,7 @@ class DatabaseAccess:
             stop=self.stop,
             redact=lambda text: clean_error_text(text, redactor=self._redactor),
             verbose=verbose,
+            is_watched=is_watched,
         )
 
     @contextmanager

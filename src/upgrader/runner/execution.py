@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import psycopg
 from sqlalchemy import Connection
@@ -14,13 +14,13 @@ from sqlalchemy import Connection
 from upgrader.command import SlowInstanceCommand, WorkspaceCommand
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import is_connection_lost, is_terminated, repeatable_reason
-from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver
+from upgrader.database.guard import EARLIER_ATTEMPTS, ObservedStatement, StatementObserver
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
 from upgrader.database.session import CommandSession, StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import EventSink, StatementExecuted, StepRetried
 from upgrader.history.sql_store import SqlHistoryStore
-from upgrader.model import Attempt, AttemptStatus, Scope, Step, Workspace
+from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.options import RunSettings
@@ -82,14 +82,34 @@ class StepParts:
     stop: StopToken
     redact: Callable[[str], str]
     verbose: bool = False
+    is_watched: bool = False
 
-    def observer_of(self, step: Step, scope: Scope) -> StatementObserver | None:
-        """Give what is told of each statement of a verbose run."""
-        if not self.verbose:
+    def observer_of(
+        self, step: Step, scope: Scope, direction: Direction = Direction.UP
+    ) -> StatementObserver | None:
+        """Give what is told of each statement of a run that is verbose or watched."""
+        if not (self.verbose or self.is_watched):
             return None
 
-        def observe(statement: str, parameters: Any, seconds: float, row_count: int) -> None:
-            self.emit(StatementExecuted(scope, step.name, statement, parameters, seconds, row_count))
+        def observe(statement: ObservedStatement) -> None:
+            origin = statement.origin
+            self.emit(
+                StatementExecuted(
+                    scope,
+                    step.name,
+                    statement.text,
+                    statement.parameters,
+                    statement.seconds,
+                    statement.row_count,
+                    file=origin.file if origin else None,
+                    line=origin.line if origin else None,
+                    in_transaction=statement.in_transaction,
+                    escapes_percent=statement.escapes_percent,
+                    is_helped=origin is not None and origin.is_helped,
+                    has_failed=statement.has_failed,
+                    direction=direction,
+                )
+            )
 
         return observe
 

@@ -147,6 +147,23 @@ def test_statements_have_time_and_rows_and_parameters_only_when_asked_for() -> N
     assert shown.endswith("        parameters: a=1\n")
 
 
+def test_statements_name_the_line_that_issued_them_and_say_where_they_failed() -> None:
+    event = events.StatementExecuted(
+        INSTANCE,
+        "1.0.0_AddX_1",
+        "SELECT 1",
+        None,
+        0.001,
+        -1,
+        "/app/commands/v1/7_add_x.py",
+        12,
+        has_failed=True,
+    )
+    assert text(event_blocks(event, is_verbose=True)) == (
+        "      SELECT 1\n        1.0 ms, failed, 7_add_x.py:12\n"
+    )
+
+
 def test_what_a_command_logs_is_told_where_it_does_not_flood() -> None:
     def told(level: str, scope: Scope, *, verbose: bool = False) -> str:
         return text(event_blocks(events.AuthorLog("so", level, scope, "1.0.0_AddX_1"), is_verbose=verbose))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from upgrader import events
@@ -134,9 +135,11 @@ def _log(event: events.AuthorLog, *, is_verbose: bool) -> list[Block]:
 
 def _statement(event: events.StatementExecuted, *, shows_parameters: bool) -> list[Block]:
     rows = f", {counted(event.row_count, 'row')}" if event.row_count >= 0 else ""
+    failed = ", failed" if event.has_failed else ""
+    place = f", {PurePath(event.file).name}:{event.line}" if event.file else ""
     blocks: list[Block] = [
         Line(" ".join(event.statement.split()), indent=6, verbatim=True),
-        Line(f"{event.seconds * 1000:.1f} ms{rows}", indent=8, style="dim"),
+        Line(f"{event.seconds * 1000:.1f} ms{rows}{failed}{place}", indent=8, style="dim"),
     ]
     if shows_parameters and event.parameters:
         blocks.append(Line(f"parameters: {_parameters(event.parameters)}", indent=8, style="dim"))

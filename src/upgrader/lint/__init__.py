@@ -1,0 +1,1 @@
+"""The SQL that commands really execute, collected, and read by squawk."""
