@@ -13,26 +13,27 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 from weakref import WeakSet
 
 import psycopg
 from sqlalchemy import Connection, text
 
-from upgrader.command import SlowInstanceCommand, WorkspaceCommand
+from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.guard import check_transaction, enter_guard, install_guard, leave_guard
 from upgrader.errors import RunSupersededError
 from upgrader.events import Event
 from upgrader.history.store import AttemptFilter, HistorySnapshot
-from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope, Step, Workspace
+from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Scope, Step, Workspace
 from upgrader.registry import registry_of
+from upgrader.runner.author import method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext
 from upgrader.runner.stop import StopToken
 from upgrader.version import ReleaseVersion
 
 EventT = TypeVar("EventT", bound=Event)
-_ProgressKey = tuple[str | None, frozenset[tuple[str, AttemptStatus]], ReleaseVersion | None]
+_ProgressKey = tuple[str | None, bool, frozenset[tuple[str, AttemptStatus, Direction]], ReleaseVersion | None]
 
 
 class RecordingSink:
@@ -64,7 +65,7 @@ class InMemoryHistoryStore:
         self._clock = clock
         self._rows: list[Attempt] = []
         self._places: dict[Scope, dict[tuple[str, int], int]] = {}
-        self._through: dict[Scope, ReleaseVersion] = {}
+        self._through: dict[Scope, ReleaseVersion | None] = {}
 
     def snapshot(self) -> HistorySnapshot:
         """Read how far every scope is."""
@@ -142,7 +143,7 @@ class InMemoryHistoryStore:
             self._insert(replace(mark, is_initial=True, finished_at=self._clock()))
         return len(new)
 
-    def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
+    def record_through(self, through: Mapping[Scope, ReleaseVersion | None]) -> None:
         """Record how far scopes are; a scope without any row is left out."""
         self._through.update({scope: version for scope, version in through.items() if scope in self._places})
 
@@ -165,22 +166,28 @@ class InMemoryHistoryStore:
     def _latest(self, scope: Scope) -> Sequence[Attempt]:
         latest: dict[str, Attempt] = {}
         for row in self._of(scope):
-            if not row.is_initial and (row.name not in latest or latest[row.name].attempt < row.attempt):
+            if row.is_initial or not row.changes_state:
+                continue
+            if row.name not in latest or latest[row.name].attempt < row.attempt:
                 latest[row.name] = row
         return list(latest.values())
 
     def _progress(self, scope: Scope, shared: dict[_ProgressKey, Progress]) -> Progress:
-        marks = [row.version for row in self._of(scope) if row.is_initial]
-        enrolled = marks[-1] if marks else None
-        states = {row.name: row.status for row in self._latest(scope)}
+        marks = [row for row in self._of(scope) if row.is_initial]
+        enrolled = marks[-1].version if marks else None
+        is_baseline = bool(marks) and marks[-1].name.endswith("_baseline")
+        latest = self._latest(scope)
         through = self._through.get(scope)
+        enrolment = Enrolment.parse(enrolled) if enrolled is not None else None
         progress = Progress(
-            enrolment=Enrolment.parse(enrolled) if enrolled is not None else None,
-            completed=frozenset(name for name, status in states.items() if status is AttemptStatus.COMPLETED),
-            open={name: status for name, status in states.items() if status is not AttemptStatus.COMPLETED},
+            enrolment=replace(enrolment, is_baseline=is_baseline) if enrolment else None,
+            completed=frozenset(row.name for row in latest if row.status is AttemptStatus.COMPLETED),
+            open={row.name: row.status for row in latest if row.status is not AttemptStatus.COMPLETED},
+            half_reverted=frozenset(row.name for row in latest if _is_half_reverted(row)),
             through=through,
         )
-        return shared.setdefault((enrolled, frozenset(states.items()), through), progress)
+        states = frozenset((row.name, row.status, row.direction) for row in latest)
+        return shared.setdefault((enrolled, is_baseline, states, through), progress)
 
 
 def run_command(
@@ -190,8 +197,11 @@ def run_command(
     workspace: Workspace | None = None,
     workspaces: Sequence[Workspace] = (),
     search_path_extra: Sequence[str] = ("public",),
+    direction: Literal["up", "down"] = "up",
 ) -> None:
-    """Run a command as an upgrade would, in the transaction that is open on `connection`; record nothing.
+    """Run a command as an upgrade would, or take it back, in the transaction that is open on `connection`.
+
+    Nothing is recorded.
 
     The connection is guarded while the command runs: ending the transaction fails, as it does in an upgrade.
     A data migration runs first, its `ctx.transaction()` in a savepoint. The caller commits or rolls back.
@@ -203,17 +213,22 @@ def run_command(
         workspace: for a workspace command: where it runs.
         workspaces: what `ctx.workspaces()` gives in a data migration.
         search_path_extra: the schemas after the workspace's own.
+        direction: `"down"` calls `down` or `down_on_workspace`.
 
     Raises:
         LoadingError: the class is not a valid command; nothing ran.
         GuardError: the command did to its transaction what it may not do.
-        ValueError: a workspace command without a workspace, or the other way round.
+        ValueError: a workspace command without a workspace, or the other way round; an irreversible one that
+            is to be taken back.
     """
     registry = registry_of([command])
     step = next(iter(registry.sequence))
     if step.is_workspace != (workspace is not None):
         raise ValueError(f"{command.__name__} needs {'a' if step.is_workspace else 'no'} workspace")
-    trial = _Trial(step, registry.create(step.name), connection, workspace, workspaces)
+    way = Direction(direction)
+    if way is Direction.DOWN and not step.reversible:
+        raise ValueError(f"{command.__name__} has no {'down_on_workspace' if workspace else 'down'}")
+    trial = _Trial(step, registry.create(step.name), connection, workspace, workspaces, way)
     if workspace is not None and workspace.schema is not None:
         path = ", ".join(identifier(schema) for schema in (workspace.schema, *search_path_extra))
         connection.execute(
@@ -235,6 +250,7 @@ class _Trial:
     connection: Connection
     workspace: Workspace | None
     workspaces: Sequence[Workspace]
+    direction: Direction
 
     def run(self) -> None:
         """Run it, guarded."""
@@ -256,12 +272,10 @@ class _Trial:
         check_transaction(connection, transaction, driver.info.transaction_status)
 
     def _call(self) -> None:
-        if self.step.has_data_migration:
+        if self.step.has_data_migration and self.direction is Direction.UP:
             cast("SlowInstanceCommand", self.command).run_data_migration(self._migration_context())
-        if self.workspace is None:
-            cast("SlowInstanceCommand", self.command).up(self.connection)
-        else:
-            cast("WorkspaceCommand", self.command).run_on_workspace(self._workspace_context(self.workspace))
+        method = method_of(self.command, self.step, self.direction)
+        method(self._workspace_context(self.workspace) if self.workspace else self.connection)
 
     def _workspace_context(self, workspace: Workspace) -> RunWorkspaceContext:
         return RunWorkspaceContext(
@@ -293,6 +307,11 @@ class _Trial:
 
     def _log(self) -> logging.Logger:
         return logging.getLogger(f"upgrader.command.{self.step.name}")
+
+
+def _is_half_reverted(row: Attempt) -> bool:
+    is_open = row.status not in (AttemptStatus.COMPLETED, AttemptStatus.REVERTED)
+    return is_open and row.direction is Direction.DOWN
 
 
 def _is_wanted(row: Attempt, wanted: AttemptFilter) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, cast
 
@@ -57,6 +57,9 @@ class WorkspaceSource(Protocol):
     def statuses(self) -> Sequence[str]:
         """The statuses that are in scope."""
 
+    def of_any_status(self) -> WorkspaceSource:
+        """Give the same source with every status in scope."""
+
     def listing(self, session: CommandSession) -> WorkspaceListing:
         """List all workspaces.
 
@@ -78,6 +81,7 @@ class TableSource:
     Attributes:
         table: schema and name, or the name alone.
         is_explicit: whether the table was asked for; the default one may be missing.
+        takes_any_status: every status is in scope.
     """
 
     table: tuple[str, ...] = ("core", "workspace")
@@ -87,11 +91,16 @@ class TableSource:
     schema_column: str = "database_schema"
     name_column: str = "display_name"
     is_explicit: bool = False
+    takes_any_status: bool = False
 
     @property
     def description(self) -> str:
         """Name the table."""
         return f"table {'.'.join(self.table)}"
+
+    def of_any_status(self) -> TableSource:
+        """Give the same source with every status in scope."""
+        return replace(self, takes_any_status=True)
 
     def listing(self, session: CommandSession) -> WorkspaceListing:
         """Read the table in ascending order of the id column's own type (text as bytes)."""
@@ -123,7 +132,7 @@ class TableSource:
                 workspace = _workspace(row)
                 if not workspace.id:
                     raise _without_id(self.description)
-                is_inside = not self.status_column or workspace.status in wanted
+                is_inside = self._is_in_scope(workspace, wanted)
                 (inside if is_inside else outside).append(workspace)
         return WorkspaceListing(True, inside, outside)
 
@@ -146,9 +155,14 @@ class TableSource:
         if row is None:
             return Probe(None, is_schema_usable=False)
         found = _workspace(row)
-        if self.status_column and found.status not in self.statuses:
+        if not self._is_in_scope(found, self.statuses):
             return Probe(None, is_schema_usable=False)
         return Probe(found, is_schema_usable=found.schema is None or row[4] == "true")
+
+    def _is_in_scope(self, workspace: Workspace, wanted: Container[str]) -> bool:
+        if self.takes_any_status or not self.status_column:
+            return True
+        return workspace.status in wanted
 
     @property
     def _row(self) -> str:
@@ -206,6 +220,10 @@ class ProviderSource:
     def description(self) -> str:
         """Name the function."""
         return f"provider {self.provider}"
+
+    def of_any_status(self) -> ProviderSource:
+        """Give the same source with every status in scope."""
+        return replace(self, statuses=())
 
     def listing(self, session: CommandSession) -> WorkspaceListing:
         """Ask the function, in a transaction that is rolled back."""

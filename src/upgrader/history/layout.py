@@ -40,6 +40,8 @@ create table {schema}.history (
         check (status in ('running', 'completed', 'failed', 'interrupted', 'skipped', 'reverted')),
     attempt integer not null check (attempt > 0),
     is_initial boolean not null default false,
+    direction text not null default 'up' check (direction in ('up', 'down')),
+    changes_state boolean not null default true,
     executed_by_version text not null,
     checksum text not null,
     error_message text,
@@ -54,6 +56,7 @@ create index history_running on {schema}.history (id) where status = 'running';
 create table {schema}.scope (
     workspace_id text,
     enrolled text,
+    is_baseline boolean not null default false,
     completed integer not null default 0,
     completed_digest bigint not null default 0,
     open integer not null default 0,
@@ -110,20 +113,25 @@ create function {schema}.rebuild_scope(p_workspace_id text) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
 begin
     insert into {schema}.scope as s
-        (workspace_id, enrolled, completed, completed_digest, open, open_digest)
+        (workspace_id, enrolled, is_baseline, completed, completed_digest, open, open_digest)
     select p_workspace_id,
         (select h.version from {schema}.history h
           where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.is_initial
           order by h.id desc limit 1),
+        coalesce((select right(h.name, 9) = '_baseline' from {schema}.history h
+          where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.is_initial
+          order by h.id desc limit 1), false),
         count(*) filter (where l.status = 'completed'),
         coalesce(bit_xor({schema}.digest(l.name)) filter (where l.status = 'completed'), 0),
         count(*) filter (where l.status <> 'completed'),
-        coalesce(bit_xor({schema}.digest(l.name || ' ' || l.status)) filter (where l.status <> 'completed'), 0)
-    from (select distinct on (h.name) h.name, h.status from {schema}.history h
+        coalesce(bit_xor({schema}.digest(l.name || ' ' || l.status || ' ' || l.direction))
+            filter (where l.status <> 'completed'), 0)
+    from (select distinct on (h.name) h.name, h.status, h.direction from {schema}.history h
            where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and not h.is_initial
+             and h.changes_state
            order by h.name, h.attempt desc) l
     on conflict (coalesce(workspace_id, '')) do update set
-        enrolled = excluded.enrolled, completed = excluded.completed,
+        enrolled = excluded.enrolled, is_baseline = excluded.is_baseline, completed = excluded.completed,
         completed_digest = excluded.completed_digest, open = excluded.open, open_digest = excluded.open_digest;
 end $body$;
 
@@ -131,7 +139,9 @@ end $body$;
 -- that write history set one.
 create function {schema}.track_history() returns trigger language plpgsql as $body$
 begin
-    if tg_op = 'INSERT' and new.attempt = 1 and not new.is_initial then
+    if tg_op = 'INSERT' and not new.changes_state then
+        null;
+    elsif tg_op = 'INSERT' and new.attempt = 1 and not new.is_initial then
         if new.status = 'completed' then
             insert into {schema}.scope as s (workspace_id, completed, completed_digest)
             values (new.workspace_id, 1, {schema}.digest(new.name))
@@ -140,14 +150,16 @@ begin
                 completed_digest = s.completed_digest # excluded.completed_digest;
         else
             insert into {schema}.scope as s (workspace_id, open, open_digest)
-            values (new.workspace_id, 1, {schema}.digest(new.name || ' ' || new.status))
+            values (new.workspace_id, 1, {schema}.digest(new.name || ' ' || new.status || ' ' || new.direction))
             on conflict (coalesce(workspace_id, '')) do update set
                 open = s.open + 1,
                 open_digest = s.open_digest # excluded.open_digest;
         end if;
     elsif tg_op = 'INSERT' and new.attempt = 1 then
-        insert into {schema}.scope as s (workspace_id, enrolled) values (new.workspace_id, new.version)
-        on conflict (coalesce(workspace_id, '')) do update set enrolled = excluded.enrolled;
+        insert into {schema}.scope as s (workspace_id, enrolled, is_baseline)
+        values (new.workspace_id, new.version, right(new.name, 9) = '_baseline')
+        on conflict (coalesce(workspace_id, '')) do update set
+            enrolled = excluded.enrolled, is_baseline = excluded.is_baseline;
     else
         if tg_op <> 'INSERT' then
             perform {schema}.rebuild_scope(old.workspace_id);
@@ -186,7 +198,7 @@ create function {schema}.check_step(
 create function {schema}.complete_step(
     p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
     p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean,
-    p_locks_possible boolean
+    p_locks_possible boolean, p_direction text
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
 {check_body}    if p_is_running then
         update {schema}.history set status = 'completed', finished_at = clock_timestamp()
@@ -197,10 +209,11 @@ create function {schema}.complete_step(
                 using errcode = '{ended}';
         end if;
     else
-        insert into {schema}.history (name, kind, version, workspace_id, status, attempt, executed_by_version,
-            checksum, finished_at)
-        values (p_name, p_kind, p_version, p_workspace_id, 'completed', p_attempt, p_executed_by,
-            p_checksum, clock_timestamp());
+        insert into {schema}.history (name, kind, version, workspace_id, status, direction, attempt,
+            executed_by_version, checksum, finished_at)
+        values (p_name, p_kind, p_version, p_workspace_id,
+            case when p_direction = 'down' then 'reverted' else 'completed' end, p_direction, p_attempt,
+            p_executed_by, p_checksum, clock_timestamp());
     end if;
 end $body$;
 

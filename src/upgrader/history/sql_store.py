@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -14,16 +15,17 @@ from upgrader.database.leftovers import Traces
 from upgrader.errors import RunSupersededError
 from upgrader.history.layout import read_layout_version
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
-from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope
+from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Scope
 from upgrader.version import ReleaseVersion
 
 _COLUMNS = (
     "id, name, kind, version, workspace_id, status, attempt, is_initial, executed_by_version, checksum,"
-    " error_message, started_at, finished_at"
+    " error_message, started_at, finished_at, direction, changes_state"
 )
 _BATCH = 1000
 _SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
-_Class = tuple[str | None, int, int, str | None]
+_Class = tuple[str | None, bool, int, int, str | None]
+_StepRow = tuple[str, AttemptStatus, Direction]
 
 
 class SqlHistoryStore:
@@ -68,7 +70,8 @@ class SqlHistoryStore:
         with self._driver.cursor(name="upgrader_scopes") as cursor:
             cursor.itersize = 10_000
             cursor.execute(
-                f"select workspace_id, enrolled, completed_digest, open_digest, through from {self._scope}".encode(),
+                "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through"
+                f" from {self._scope}".encode(),
                 [],
             )
             for workspace_id, *rest in cursor:
@@ -78,18 +81,19 @@ class SqlHistoryStore:
                 classes.setdefault(key, workspace_id)
         return classes, members
 
-    def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[tuple[str, AttemptStatus]]]:
-        found: dict[str | None, list[tuple[str, AttemptStatus]]] = defaultdict(list)
+    def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[_StepRow]]:
+        found: dict[str | None, list[_StepRow]] = defaultdict(list)
         pending = iter(scopes)
         while batch := list(islice(pending, _BATCH)):
             rows = self._driver.execute(
-                f"select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status"
+                f"select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status, direction"
                 f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
+                " and changes_state"
                 " order by coalesce(workspace_id, ''), name, attempt desc".encode(),
                 [[scope or "" for scope in batch]],
             )
-            for workspace_id, name, status in rows:
-                found[workspace_id].append((name, AttemptStatus(status)))
+            for workspace_id, name, status, direction in rows:
+                found[workspace_id].append((name, AttemptStatus(status), Direction(direction)))
         return found
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
@@ -116,6 +120,7 @@ class SqlHistoryStore:
             rows = self._driver.execute(
                 f"select {_COLUMNS} from (select distinct on (coalesce(workspace_id, ''), name) *"
                 f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
+                " and changes_state"
                 " order by coalesce(workspace_id, ''), name, attempt desc) h where status <> 'completed'".encode(),
                 [[scope.workspace_id or "" for scope in batch]],
             ).fetchall()
@@ -180,6 +185,7 @@ class SqlHistoryStore:
                 is_running,
                 traces.dropped_on_commit,
                 traces.may_hold_locks,
+                attempt.direction.value,
             )
         )
         return f"select {identifier(self._schema, 'complete_step')}({arguments})"
@@ -231,11 +237,11 @@ class SqlHistoryStore:
                 ).rowcount
         return written
 
-    def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
-        """Record how far scopes are; one statement for each version."""
-        by_version: dict[str, list[str]] = defaultdict(list)
+    def record_through(self, through: Mapping[Scope, ReleaseVersion | None]) -> None:
+        """Record how far scopes are; one statement for each version. None takes the record back."""
+        by_version: dict[str | None, list[str]] = defaultdict(list)
         for scope, version in through.items():
-            by_version[version.text].append(scope.workspace_id or "")
+            by_version[version.text if version else None].append(scope.workspace_id or "")
         for text, scopes in by_version.items():
             self._driver.execute(
                 f"update {self._scope} set through = %s where coalesce(workspace_id, '') = any(%s)".encode(),
@@ -245,8 +251,9 @@ class SqlHistoryStore:
     def _insert(self, attempt: Attempt, *, finished: bool) -> None:
         inserted = self._driver.execute(
             f"insert into {self._history} (name, kind, version, workspace_id, status, attempt, is_initial,"
-            " executed_by_version, checksum, error_message, started_at, finished_at) values"
-            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, least(coalesce(%s, clock_timestamp()), clock_timestamp()),"
+            " direction, changes_state, executed_by_version, checksum, error_message, started_at, finished_at)"
+            " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
+            " least(coalesce(%s, clock_timestamp()), clock_timestamp()),"
             " case when %s then clock_timestamp() end)"
             " on conflict (coalesce(workspace_id, ''), name, attempt) do nothing".encode(),
             [
@@ -257,6 +264,8 @@ class SqlHistoryStore:
                 attempt.status.value,
                 attempt.attempt,
                 attempt.is_initial,
+                attempt.direction.value,
+                attempt.changes_state,
                 attempt.executed_by_version,
                 attempt.checksum,
                 self._storable(attempt.error_message),
@@ -277,12 +286,19 @@ class SqlHistoryStore:
         return text.encode("ascii", errors="backslashreplace").decode()
 
 
-def _progress(key: _Class, steps: list[tuple[str, AttemptStatus]]) -> Progress:
-    enrolled, _, _, through = key
+def _progress(key: _Class, steps: list[_StepRow]) -> Progress:
+    enrolled, is_baseline, _, _, through = key
+    mark = Enrolment.parse(enrolled) if enrolled is not None else None
+    still_open = {name: status for name, status, _ in steps if status is not AttemptStatus.COMPLETED}
     return Progress(
-        enrolment=Enrolment.parse(enrolled) if enrolled is not None else None,
-        completed=frozenset(name for name, status in steps if status is AttemptStatus.COMPLETED),
-        open={name: status for name, status in steps if status is not AttemptStatus.COMPLETED},
+        enrolment=replace(mark, is_baseline=is_baseline) if mark else None,
+        completed=frozenset(name for name, status, _ in steps if status is AttemptStatus.COMPLETED),
+        open=still_open,
+        half_reverted=frozenset(
+            name
+            for name, status, direction in steps
+            if direction is Direction.DOWN and status is not AttemptStatus.REVERTED
+        ),
         through=ReleaseVersion.parse(through) if through is not None else None,
     )
 
@@ -320,4 +336,6 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
         error_message=row[10],
         started_at=row[11],
         finished_at=row[12],
+        direction=Direction(row[13]),
+        changes_state=row[14],
     )

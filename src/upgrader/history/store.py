@@ -92,5 +92,5 @@ class HistoryStore(Protocol):
             label: `enrolment` or `baseline`.
         """
 
-    def record_through(self, through: Mapping[Scope, ReleaseVersion]) -> None:
-        """Record, for scopes in which nothing of a version is left, that they are past it."""
+    def record_through(self, through: Mapping[Scope, ReleaseVersion | None]) -> None:
+        """Record, for scopes in which nothing of a version is left, that they are past it; None: past none."""

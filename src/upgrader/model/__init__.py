@@ -1,7 +1,7 @@
 """Frozen values that several floors speak of."""
 
-from upgrader.model.attempt import Attempt, AttemptStatus, Enrolment, StepState
-from upgrader.model.captured import CapturedStatement, Direction, StepStatements
+from upgrader.model.attempt import Attempt, AttemptStatus, Direction, Enrolment, StepState
+from upgrader.model.captured import CapturedStatement, StepStatements
 from upgrader.model.finding import Finding, Severity
 from upgrader.model.outcome import Outcome
 from upgrader.model.progress import Progress

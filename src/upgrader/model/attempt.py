@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -21,6 +21,18 @@ class AttemptStatus(StrEnum):
     REVERTED = "reverted"
 
 
+class Direction(StrEnum):
+    """Which way an attempt goes: `down` takes a step back."""
+
+    UP = "up"
+    DOWN = "down"
+
+    @property
+    def done(self) -> AttemptStatus:
+        """What a step is after a successful attempt."""
+        return AttemptStatus.COMPLETED if self is Direction.UP else AttemptStatus.REVERTED
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One row of the history: one try at one step in one scope, or a mark.
@@ -32,6 +44,9 @@ class Attempt:
         version: the step's version; `start` for an enrolment at the beginning.
         attempt: 1, 2, …
         is_initial: a mark, not an execution.
+        direction: whether it ran the step or took it back.
+        changes_state: False for an attempt to take the step back of which nothing was kept: the step is as
+            the attempt before says.
     """
 
     name: str
@@ -43,6 +58,8 @@ class Attempt:
     executed_by_version: str
     checksum: str
     is_initial: bool = False
+    direction: Direction = Direction.UP
+    changes_state: bool = True
     error_message: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
@@ -62,9 +79,13 @@ class Enrolment:
     """The version at which a scope entered: every step at or below it counts as done.
 
     `version` is None for the beginning: nothing counts as done.
+
+    Attributes:
+        is_baseline: the mark adopts what somebody else made: the way down ends there.
     """
 
     version: ReleaseVersion | None = None
+    is_baseline: bool = field(default=False, compare=False)
 
     @property
     def text(self) -> str:

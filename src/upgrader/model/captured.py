@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
+from upgrader.model.attempt import Direction
 from upgrader.model.step import Step
-
-
-class Direction(StrEnum):
-    """Which way a step was taken."""
-
-    UP = "up"
-    DOWN = "down"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
+from upgrader.errors import InvalidVersionError
 from upgrader.model.attempt import AttemptStatus, Enrolment
 from upgrader.model.step import Step
 from upgrader.version import ReleaseVersion
@@ -18,22 +20,24 @@ class Progress:
         enrolment: None where the scope was never enrolled.
         completed: names of the steps whose latest attempt is completed.
         open: names of the steps that were tried and are not completed, with the latest attempt's status.
+        half_reverted: those of `open` whose latest attempt was to take them back, and did not come to its end.
         through: the highest version of which, and of all before it, nothing is left, as recorded.
     """
 
     enrolment: Enrolment | None = None
     completed: frozenset[str] = frozenset()
     open: Mapping[str, AttemptStatus] = field(default_factory=dict)
+    half_reverted: frozenset[str] = frozenset()
     through: ReleaseVersion | None = None
 
     def is_done(self, step: Step) -> bool:
         """Tell whether `step` counts as done in this scope.
 
-        A reverted step is pending again, even at or below an enrolment.
+        A reverted step, or one that is half taken back, is pending again, even at or below an enrolment.
         """
         if step.name in self.completed:
             return True
-        if self.open.get(step.name) is AttemptStatus.REVERTED:
+        if step.name in self.half_reverted or self.open.get(step.name) is AttemptStatus.REVERTED:
             return False
         return self.enrolment is not None and self.enrolment.covers(step.version)
 
@@ -47,6 +51,26 @@ class Progress:
 
     @property
     def position(self) -> ReleaseVersion | None:
-        """The highest version that is recorded as behind this scope; None at the very beginning."""
-        marks = [self.through, self.enrolment.version if self.enrolment else None]
-        return max((mark for mark in marks if mark is not None), default=None)
+        """The highest version that is recorded as behind this scope; None at the very beginning.
+
+        An enrolment does not count any more where a step at or below it was taken back.
+        """
+        enrolled = self.enrolment.version if self.enrolment else None
+        lowest = self.lowest_taken_back
+        if enrolled is not None and lowest is not None and lowest <= enrolled:
+            enrolled = None
+        return max((mark for mark in (self.through, enrolled) if mark is not None), default=None)
+
+    @cached_property
+    def lowest_taken_back(self) -> ReleaseVersion | None:
+        """The lowest version of which a step was taken back, wholly or in part; None where none was."""
+        reverted = (name for name, status in self.open.items() if status is AttemptStatus.REVERTED)
+        versions = map(_version_of, {*reverted, *self.half_reverted})
+        return min((version for version in versions if version is not None), default=None)
+
+
+def _version_of(name: str) -> ReleaseVersion | None:
+    try:
+        return ReleaseVersion.parse(name.partition("_")[0])
+    except InvalidVersionError:
+        return None

@@ -5,11 +5,24 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from upgrader.errors import StepError
+from upgrader.model import Direction, Step
 
 ArgumentT = TypeVar("ArgumentT")
+_METHODS = {
+    (False, Direction.UP): "up",
+    (False, Direction.DOWN): "down",
+    (True, Direction.UP): "run_on_workspace",
+    (True, Direction.DOWN): "down_on_workspace",
+}
+
+
+def method_of(command: object, step: Step, direction: Direction) -> Callable[[Any], object]:
+    """Give the method of a command that runs its step, or takes it back."""
+    method: Callable[[Any], object] = getattr(command, _METHODS[step.is_workspace, direction])
+    return method
 
 
 def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT) -> None:

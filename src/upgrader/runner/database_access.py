@@ -16,6 +16,7 @@ from upgrader.database.session import CommandSession
 from upgrader.events import EventSink, Notice, ignore_events
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.model import Direction
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.execution import CommandFactory, StepParts
 from upgrader.runner.options import RunSettings
@@ -120,7 +121,7 @@ class DatabaseAccess:
             lock.check()
             yield OpenRun(run_id, lock, control, session, store, connector.description)
 
-    def report(self, run: OpenRun, *, dry_run: bool) -> RunReport:
+    def report(self, run: OpenRun, *, dry_run: bool, direction: Direction = Direction.UP) -> RunReport:
         """Begin the report of a run."""
         return RunReport(
             run_id=run.run_id,
@@ -128,6 +129,7 @@ class DatabaseAccess:
             app_version=self.app_version.text,
             dry_run=dry_run,
             started_at=datetime.now(UTC),
+            direction=direction,
         )
 
     def parts(
@@ -141,8 +143,14 @@ class DatabaseAccess:
         is_watched: bool = False,
         fail_fast: bool = False,
     ) -> RunParts:
-        """Put together what a run works with; one that is watched emits its statements without being verbose."""
-        steps = StepRunner(self._step_parts(run, commands, verbose=verbose, is_watched=is_watched))
+        """Put together what a run works with; the report says which way it goes.
+
+        Args:
+            is_watched: emit the statements without being verbose.
+        """
+        is_down = report.direction is Direction.DOWN
+        given = self._step_parts(run, commands, is_down=is_down, verbose=verbose, is_watched=is_watched)
+        steps = StepRunner(given)
         executor = SequentialExecutor(
             steps=steps,
             report=report,
@@ -150,6 +158,7 @@ class DatabaseAccess:
             stop=self.stop,
             check_lock=run.lock.check,
             fail_fast=fail_fast,
+            direction=report.direction,
         )
         return RunParts(
             lock=run.lock,
@@ -164,13 +173,14 @@ class DatabaseAccess:
         )
 
     def _step_parts(
-        self, run: OpenRun, commands: CommandFactory, *, verbose: bool, is_watched: bool
+        self, run: OpenRun, commands: CommandFactory, *, is_down: bool, verbose: bool, is_watched: bool
     ) -> StepParts:
+        # On the way down nobody is left out for a status: a shape that stayed behind would be lost from sight.
         return StepParts(
             session=run.session,
             store=run.store,
             commands=commands,
-            source=self.source,
+            source=self.source.of_any_status() if is_down else self.source,
             settings=self.run_settings,
             emit=self.emit,
             stop=self.stop,

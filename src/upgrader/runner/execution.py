@@ -11,7 +11,7 @@ from typing import Protocol, cast
 import psycopg
 from sqlalchemy import Connection
 
-from upgrader.command import SlowInstanceCommand, WorkspaceCommand
+from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import is_connection_lost, is_terminated, repeatable_reason
 from upgrader.database.guard import EARLIER_ATTEMPTS, ObservedStatement, StatementObserver
@@ -21,7 +21,7 @@ from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import EventSink, StatementExecuted, StepRetried
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
-from upgrader.runner.author import call_author
+from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.options import RunSettings
 from upgrader.runner.stop import HardStop, StopToken
@@ -47,7 +47,7 @@ class CommandFactory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepTask:
-    """One step to run in one scope.
+    """One step to run in one scope, or to take back there.
 
     Attributes:
         workspace: None for an instance step.
@@ -62,6 +62,12 @@ class StepTask:
     total: int = 0
     tried: bool = False
     is_first: bool = False
+    direction: Direction = Direction.UP
+
+    @property
+    def migrates_data(self) -> bool:
+        """Whether `run_data_migration` comes first; there is none on the way down."""
+        return self.step.has_data_migration and self.direction is Direction.UP
 
     @property
     def scope(self) -> Scope:
@@ -133,14 +139,14 @@ class Execution:
         self.tries = 1
 
     def run(self) -> None:
-        """Run the step; returning means that it is completed and recorded as such."""
+        """Run the step, or take it back; returning means that this is done and recorded."""
         step = self._task.step
         self._command = self._parts.commands.create(step.name)  # an author's constructor may fail
-        if not step.transactional or step.has_data_migration:
+        if not step.transactional or self._task.migrates_data:
             self._look_again()
             self._store.start(self._attempt)
             self._has_running_row = True
-        if step.has_data_migration:
+        if self._task.migrates_data:
             self._migrate_data()
         if step.transactional:
             self._in_transaction()
@@ -148,12 +154,18 @@ class Execution:
             self._in_autocommit()
 
     def record(self, status: AttemptStatus, text: str | None) -> None:
-        """Commit an outcome other than completed.
+        """Commit an outcome; on the way down one that left nothing behind leaves the step as it was.
 
         Raises:
             ConnectionLostError: it cannot be written; the next run finds the attempt unfinished.
         """
-        attempt = replace(self._attempt, status=status, error_message=text, started_at=self._started_at)
+        attempt = replace(
+            self._attempt,
+            status=status,
+            error_message=text,
+            started_at=self._started_at,
+            changes_state=self._has_running_row or self._task.direction is Direction.UP,
+        )
         self._store.finish(attempt, is_running=self._has_running_row)
 
     def record_interruption(self) -> None:
@@ -207,7 +219,7 @@ class Execution:
                 transaction = self._session.begin(
                     settings={**self._search_path(), "lock_timeout": lock_timeout},
                     probe=probe,
-                    observer=self._parts.observer_of(self._task.step, self._task.scope),
+                    observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
                 )
             except psycopg.OperationalError as error:
                 if error.sqlstate is not None and not is_terminated(error):
@@ -256,10 +268,11 @@ class Execution:
             self._begin(_NO_LOCK_TIMEOUT).rollback()
 
     def _call(self, connection: Connection) -> None:
-        if self._workspace is None:
-            call_author(cast("SlowInstanceCommand", self._command).up, connection)
-            return
         task, parts = self._task, self._parts
+        method = method_of(self._command, task.step, task.direction)
+        if self._workspace is None:
+            call_author(method, connection)
+            return
         context = RunWorkspaceContext(
             workspace=self._workspace,
             connection=connection,
@@ -270,13 +283,13 @@ class Execution:
             _stop=parts.stop,
             _make_log=lambda: author_log(parts.emit, task.scope, task.step.name),
         )
-        call_author(cast("WorkspaceCommand", self._command).run_on_workspace, context)
+        call_author(method, context)
 
     def _in_autocommit(self) -> None:
         session = self._session
         connection = session.begin_autocommit(
             settings={**self._search_path(), "lock_timeout": _NO_LOCK_TIMEOUT},
-            observer=self._parts.observer_of(self._task.step, self._task.scope),
+            observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
         )
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
         driver = session.driver
@@ -290,7 +303,7 @@ class Execution:
             if lost and not isinstance(error, HardStop):
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
             raise
-        self.record(AttemptStatus.COMPLETED, None)
+        self.record(self._task.direction.done, None)
 
     def _migrate_data(self) -> None:
         context = RunDataMigrationContext(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from upgrader.errors import RunError
-from upgrader.model import AttemptStatus, Outcome, Scope, Step
+from upgrader.model import AttemptStatus, Direction, Outcome, Scope, Step
 from upgrader.sequence.plan import Refusal, Stop
 from upgrader.version import ReleaseVersion
 
@@ -17,7 +17,7 @@ class StepResult:
     """What became of one attempt at a step in a scope.
 
     Attributes:
-        status: `completed`, `failed` or `interrupted`.
+        status: `completed` (`reverted` on the way down), `failed` or `interrupted`.
         tries: how often its transaction was tried.
         error: the text of the history, redacted and cut; None if completed.
     """
@@ -32,8 +32,8 @@ class StepResult:
 
     @property
     def is_completed(self) -> bool:
-        """Whether the step is done."""
-        return self.status is AttemptStatus.COMPLETED
+        """Whether the attempt did what it was to do."""
+        return self.status in (AttemptStatus.COMPLETED, AttemptStatus.REVERTED)
 
 
 @dataclass(slots=True)
@@ -97,6 +97,7 @@ class RunReport:
     app_version: str
     dry_run: bool
     started_at: datetime
+    direction: Direction = Direction.UP
     outcome: Outcome = Outcome.DONE
     seconds: float = 0.0
     is_first: bool = False
@@ -119,7 +120,7 @@ class RunReport:
 
     @property
     def completed(self) -> int:
-        """How many steps were completed, over all scopes."""
+        """How many steps were completed, or reverted on the way down, over all scopes."""
         return sum(summary.completed for summary in self.steps.values())
 
     def add(self, result: StepResult) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from upgrader.events import EventSink, SegmentFinished, SegmentStarted, WorkspaceFinished
-from upgrader.model import AttemptStatus, Progress, Scope, Workspace
+from upgrader.model import AttemptStatus, Direction, Progress, Scope, Workspace
 from upgrader.runner.execution import LeftOut, StepTask
 from upgrader.runner.result import RunReport, SegmentResult, StepResult
 from upgrader.runner.step_runner import StepRunner
@@ -45,8 +45,10 @@ class SequentialExecutor:
         stop: StopToken,
         check_lock: Callable[[], None],
         fail_fast: bool,
+        direction: Direction = Direction.UP,
     ) -> None:
         """Take the parts."""
+        self._direction = direction
         self._steps = steps
         self._report = report
         self._emit = emit
@@ -111,7 +113,7 @@ class SequentialExecutor:
     def _run_steps(
         self, task: WorkspaceTask, workspace: Workspace, index: int, total: int, progress: Progress
     ) -> StepResult | None:
-        """Run the steps in order; give the one that was not completed, None if all were."""
+        """Run the steps in order; give the one that did not get through, None if all did."""
         for number, step in enumerate(task.steps):
             if number and self._stop.requested:
                 self._report.left += len(task.steps) - number
@@ -125,6 +127,7 @@ class SequentialExecutor:
                     total=total,
                     tried=progress.was_tried(step),
                     is_first=number == 0,
+                    direction=self._direction,
                 )
             )
             self._report.add(result)

@@ -8,7 +8,7 @@ from upgrader.database.failures import describe_failure, needs_missing_extension
 from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
-from upgrader.model import Attempt, AttemptStatus
+from upgrader.model import Attempt, AttemptStatus, Direction
 from upgrader.runner.execution import Execution, Interrupted, LeftOut, StepParts, StepTask
 from upgrader.runner.result import StepResult
 from upgrader.runner.stop import HardStop
@@ -27,7 +27,7 @@ class StepRunner:
         return self.parts.session
 
     def run(self, task: StepTask) -> StepResult:
-        """Run a step to its end and record what became of it.
+        """Run a step to its end, or take it back, and record what became of it.
 
         Raises:
             LeftOut: the workspace went away; nothing ran.
@@ -39,7 +39,7 @@ class StepRunner:
         self.parts.emit(StepStarted(task.step, task.scope, attempt.attempt))
         execution = Execution(self.parts, task, attempt)
         started = time.perf_counter()
-        status, text = AttemptStatus.COMPLETED, None
+        status, text = task.direction.done, None
         try:
             execution.run()
         except (LeftOut, ConnectionLostError, RunSupersededError):
@@ -56,7 +56,7 @@ class StepRunner:
                 ) from error
             # An author's command may raise anything, SystemExit too: it is a failed step, not the end of the run.
             status, text = AttemptStatus.FAILED, self.failure_text(error)
-        if status is not AttemptStatus.COMPLETED:
+        if status is not task.direction.done:
             execution.record(status, text)
         seconds = time.perf_counter() - started
         result = StepResult(task.step, task.scope, attempt.attempt, status, seconds, execution.tries, text)
@@ -64,7 +64,9 @@ class StepRunner:
         return result
 
     def _attempt(self, task: StepTask) -> Attempt:
-        number = self.parts.store.last_attempt(task.step.name, task.scope) + 1 if task.tried else 1
+        # Whoever is taken back may have an attempt that does not show: one of which nothing was kept.
+        is_counted = task.tried or task.direction is Direction.DOWN
+        number = self.parts.store.last_attempt(task.step.name, task.scope) + 1 if is_counted else 1
         return Attempt(
             name=task.step.name,
             kind=task.step.kind.value,
@@ -74,6 +76,7 @@ class StepRunner:
             attempt=number,
             executed_by_version=self.parts.settings.app_version.text,
             checksum=task.step.checksum,
+            direction=task.direction,
         )
 
     def failure_text(self, error: BaseException) -> str:

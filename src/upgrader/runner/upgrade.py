@@ -6,39 +6,33 @@ truth again. That is how new workspaces are taken along, and how a barrier is ch
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-import psycopg
 
 from upgrader.events import (
     EventSink,
     FirstUpgrade,
     Notice,
     VersionStarted,
-    Waiting,
 )
 from upgrader.history.layout import bring_up_to_date
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import INSTANCE, AttemptStatus, Enrolment, Outcome, Scope
 from upgrader.runner.execution import StepTask
+from upgrader.runner.looking import look, take_barrier
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SegmentExecutor
 from upgrader.runner.step_runner import StepRunner
-from upgrader.runner.stop import HardStop, StopToken
+from upgrader.runner.stop import StopToken
+from upgrader.runner.through import raise_through
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason
-from upgrader.sequence.planner import inferred_version, make_plan, reached
+from upgrader.sequence.planner import make_plan
 from upgrader.sequence.sequence import StepSequence
-from upgrader.sequence.state import DatabaseState
-from upgrader.survey import Survey, take_survey
-from upgrader.version import ApplicationVersion, ReleaseVersion
+from upgrader.survey import Survey
+from upgrader.version import ReleaseVersion
 from upgrader.workspaces import WorkspaceSource
-
-_BARRIER_POLL_SECONDS = 0.1
 
 
 @dataclass
@@ -152,58 +146,19 @@ class UpgradeRun:
         )
 
     def _look(self, *, at_barrier: bool = False) -> None:
-        """Read the truth and plan anew.
-
-        Args:
-            at_barrier: the barrier lock is held: it is given back while the workspace table is locked, because
-                whoever has locked it may be waiting for just that.
-        """
+        """Read the truth and plan anew."""
         parts = self._parts
-        parts.lock.check()
         # What was read before goes first: two surveys of very many workspaces need twice the memory.
         if hasattr(self, "_survey"):
             del self._survey, self._plan
-        started = time.monotonic()
-        while (survey := self._try_survey()) is None:
-            if at_barrier:
-                parts.lock.release_barrier()
-            waited = time.monotonic() - started
-            parts.emit(Waiting("workspaces", f"waiting for a lock on the {parts.source.description}", waited))
-            if parts.stop.wait(_BARRIER_POLL_SECONDS) or (at_barrier and not self._take_barrier()):
-                raise HardStop  # nothing is in progress: the run simply ends here
+        survey = look(parts, at_barrier=at_barrier)
         if not survey.state.is_first:
-            self._record_through(survey)
+            application = parts.settings.app_version
+            raise_through(survey.state, parts.sequence, application=application, store=parts.store)
         options = plan_options(
             self._options, parts.settings, attempted=frozenset(self._attempted), under_way=self._under_way
         )
         self._survey, self._plan = survey, make_plan(parts.sequence, survey.state, options)
-
-    def _try_survey(self) -> Survey | None:
-        """Take a survey; None where the workspace table is locked by somebody."""
-        parts = self._parts
-        try:
-            return take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
-        except psycopg.errors.LockNotAvailable:
-            return None
-
-    def _record_through(self, survey: Survey) -> None:
-        """Record for each scope the version that it has wholly behind it.
-
-        A workspace is no further than the instance: a version that has no step for it is not passed before
-        the run has come through it.
-        """
-        parts, state = self._parts, survey.state
-        application = parts.settings.app_version
-        due = parts.sequence.covered_by(application)
-        changed: dict[Scope, ReleaseVersion] = {}
-        version = reached(due, state.instance, workspace=False, application=application)
-        if version is not None and version != state.instance.through:
-            changed[INSTANCE] = version
-        walked = inferred_version(due, state.instance, workspace=False)
-        if walked is not None:
-            changed.update(_newly_through(state, due.up_to(walked), application))
-        if changed:
-            parts.store.record_through(changed)
 
     def _is_over(self) -> bool:
         return (
@@ -217,26 +172,12 @@ class UpgradeRun:
 
         A workspace that is being made in a transaction that is not committed yet would otherwise be missed.
         """
-        if not self._take_barrier():
+        if not take_barrier(self._parts):
             return
         try:
             self._look(at_barrier=True)
         finally:
             self._parts.lock.release_barrier()
-
-    def _take_barrier(self) -> bool:
-        parts, started, told = self._parts, time.monotonic(), 0.0
-        while not parts.lock.try_barrier():
-            seconds = time.monotonic() - started
-            if seconds - told >= 1.0:
-                told = seconds
-                pids = ", ".join(f"pid {holder.pid}" for holder in parts.lock.barrier_holders())
-                parts.emit(
-                    Waiting("barrier-lock", f"waiting for {pids}, which is creating a workspace", seconds)
-                )
-            if parts.stop.wait(_BARRIER_POLL_SECONDS):
-                return False
-        return True
 
     def _run_version(self, current: PlannedVersion) -> bool:
         """Run what is planned of one version; False if an instance step failed or the run is to stop."""
@@ -306,23 +247,6 @@ class UpgradeRun:
 
 def _first_version(plan: Plan) -> ReleaseVersion | None:
     return next((version.version for version in plan.versions if not version.is_empty), None)
-
-
-def _newly_through(
-    state: DatabaseState, walked: StepSequence, application: ApplicationVersion
-) -> Iterator[tuple[Scope, ReleaseVersion]]:
-    """Give the workspaces that have come further than is recorded; one look per distinct progress."""
-    found: dict[int, ReleaseVersion | None] = {}
-    for member in state.members:
-        progress = member.progress
-        if progress.enrolment is None:
-            continue
-        if id(progress) not in found:
-            now = reached(walked, progress, workspace=True, application=application)
-            found[id(progress)] = now if now != progress.through else None
-        version = found[id(progress)]
-        if version is not None:
-            yield Scope(member.workspace_id), version
 
 
 def _deferred_only(plan: Plan) -> list[PlannedVersion]:
