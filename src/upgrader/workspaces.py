@@ -279,6 +279,33 @@ class ProviderSource:
         return cast("Callable[[object], Iterable[Workspace]]", function)
 
 
+@dataclass(frozen=True)
+class NoWorkspaces:
+    """There are none, and nobody looks for any: the source of a database that is built to be thrown away."""
+
+    description: str = "no workspaces"
+    statuses: Sequence[str] = ()
+
+    def listing(self, session: CommandSession) -> WorkspaceListing:
+        """Give none."""
+        del session
+        return WorkspaceListing(exists=True)
+
+    def probe(self, workspace: Workspace) -> str:
+        """Look at nothing."""
+        del workspace
+        return "select"
+
+    def of_any_status(self) -> WorkspaceSource:
+        """Give itself."""
+        return self
+
+    def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
+        """Tell that it is gone."""
+        del workspace, row
+        return Probe(None, is_schema_usable=False)
+
+
 def _usable(schema: str) -> str:
     """Give SQL for "true" where a schema is there and the role may use it: SET search_path minds neither."""
     return f"has_schema_privilege(to_regnamespace(quote_ident({schema}))::oid, 'USAGE')::text"

@@ -142,6 +142,7 @@ class DatabaseAccess:
         verbose: bool = False,
         is_watched: bool = False,
         fail_fast: bool = False,
+        make_runner: Callable[[StepParts], StepRunner] = StepRunner,
     ) -> RunParts:
         """Put together what a run works with; the report says which way it goes.
 
@@ -150,7 +151,7 @@ class DatabaseAccess:
         """
         is_down = report.direction is Direction.DOWN
         given = self._step_parts(run, commands, is_down=is_down, verbose=verbose, is_watched=is_watched)
-        steps = StepRunner(given)
+        steps = make_runner(given)
         executor = SequentialExecutor(
             steps=steps,
             report=report,

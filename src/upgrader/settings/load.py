@@ -172,6 +172,9 @@ def _resolved(settings: Settings, given: Mapping[str, Given], directory: Path) -
     if url is not None and url.startswith(EMBEDDED_PREFIX):
         base = given["database_url"].base
         changes["database_url"] = f"{EMBEDDED_PREFIX}{_absolute(base / embedded_path(url))}"
+    if settings.check.base_schema is not None:
+        path = _absolute(given["check.base_schema"].base / settings.check.base_schema)
+        changes["check"] = settings.check.model_copy(update={"base_schema": path})
     return settings.model_copy(update=changes)
 
 

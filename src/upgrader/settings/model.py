@@ -168,16 +168,21 @@ class CheckSettings(SettingsGroup):
         select: the rules that run; none given: all.
         ignore: rules that do not run.
         severity: rules that are worse or less bad than they are by default.
-        prepare: `package.module:function`, called with a connection to the empty scratch database: it makes
-            what was there before the first command.
-        base_version: the release in whose shape `prepare` leaves the scratch database; None: before the first.
+        base_schema: a file of SQL that is executed in the empty scratch database, before `prepare`: the schema
+            that was there before the first command (absolute once loaded).
+        prepare: `package.module:function`, called with a connection to the scratch database in a transaction: it
+            makes what was there before the first command, sample workspaces too.
+        base_version: the release in whose shape the two leave the scratch database; None: before the first.
+        drift_exclude: patterns of what is not compared with the models: `core.legacy_*`, with all its parts.
     """
 
     select: tuple[_Rule, ...] = ()
     ignore: tuple[_Rule, ...] = ()
     severity: Mapping[_Rule, Severity] = Field(default_factory=dict)
+    base_schema: Path | None = None
     prepare: _Reference | None = None
     base_version: _Release | None = None
+    drift_exclude: tuple[str, ...] = ()
 
 
 class Settings(SettingsGroup):

@@ -1,0 +1,37 @@
+r"""When two expressions that the server prints differently mean the same.
+
+PostgreSQL prints an expression as it was parsed, and that depends on its way: `status IN ('a', 'b')` on a varchar
+column is printed with one cast of the whole array, and read from its own print (a dump) with a cast of each
+element; a default keeps the cast to the type that its column once had. Casts between the text types and
+parentheses around a single thing are therefore not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+
+_TEXT_CAST = re.compile(r"::(?:text|character varying|varchar|bpchar)(?:\(\d+\))?(?:\[\])?")
+_LITERAL_WITH_CAST = re.compile(r"('(?:[^']|'')*')::[\w .\"]+(?:\([\d,]+\))?(?:\[\])?")
+_SINGLE = r"(?:[\w.\"]+|'(?:[^']|'')*'|ARRAY\[[^\[\]()]*\])"
+# Not the arguments of a function: in front of those stands its name.
+_ENCLOSED = re.compile(rf"(?<![\w\"])\(({_SINGLE})\)")
+_TWICE = re.compile(r"\(\(([^()]*)\)\)")
+
+
+def same_meaning(one: str, other: str) -> bool:
+    """Tell whether two printed expressions or definitions are the same but for the way they were written."""
+    if one == other:
+        return True
+    literals = _LITERAL_WITH_CAST.fullmatch(one), _LITERAL_WITH_CAST.fullmatch(other)
+    if literals[0] and literals[1]:
+        return literals[0][1] == literals[1][1]
+    return _plain(one) == _plain(other)
+
+
+def _plain(text: str) -> str:
+    shown = _TEXT_CAST.sub("", text)
+    while True:
+        simpler = _TWICE.sub(r"(\1)", _ENCLOSED.sub(r"\1", shown))
+        if simpler == shown:
+            return shown
+        shown = simpler
