@@ -99,7 +99,12 @@ class StatementCapture:
         )
         collected.add(
             CapturedStatement(
-                event.statement, event.file, event.line, event.in_transaction, event.escapes_percent
+                event.statement,
+                event.file,
+                event.line,
+                event.in_transaction,
+                event.escapes_percent,
+                event.is_helped,
             ),
             event.scope,
         )

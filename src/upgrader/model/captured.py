@@ -18,6 +18,7 @@ class CapturedStatement:
         line: from 1.
         in_transaction: whether a transaction was open.
         escapes_percent: whether `%%` in it stands for `%`, as it does wherever parameters may come with it.
+        is_helped: whether a helper of the product sent it for that line.
     """
 
     text: str
@@ -25,6 +26,7 @@ class CapturedStatement:
     line: int | None = None
     in_transaction: bool = True
     escapes_percent: bool = False
+    is_helped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
