@@ -13,14 +13,15 @@ from upgrader.errors import OperatorError
 from upgrader.events import EventSink, ignore_events, quiet
 from upgrader.history.layout import bring_up_to_date
 from upgrader.history.store import AttemptFilter
-from upgrader.model import Attempt
+from upgrader.model import Attempt, Direction
 from upgrader.registry import Registry, load
 from upgrader.runner.database_access import DatabaseAccess, OpenRun
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
-from upgrader.runner.options import UpgradeOptions, plan_options
+from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
 from upgrader.runner.result import RunReport
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import UpgradeRun
+from upgrader.runner.way_down import WayDownReport, plan_way_down
 from upgrader.sequence.plan import Plan, Selection
 from upgrader.sequence.planner import make_plan
 from upgrader.settings import Settings
@@ -116,6 +117,36 @@ class Upgrader:
 
                 return DryRun(parts, options, report).execute()
             return UpgradeRun(parts, options, report).execute()
+
+    def downgrade(self, options: DowngradeOptions) -> RunReport:
+        """Take steps back, newest first: everything above a version, or a number of steps.
+
+        Raises:
+            OperatorError: refused before anything ran.
+            LockHeldError: another run is at work.
+        """
+        from upgrader.runner.downgrade import DowngradeRun
+
+        sequence = self.registry.sequence
+        with self._access.run(options.wait_lock_seconds) as run:
+            report = self._access.report(run, dry_run=options.dry_run, direction=Direction.DOWN)
+            parts = self._access.parts(
+                run,
+                report,
+                sequence=sequence,
+                commands=self.registry,
+                verbose=options.verbose,
+                fail_fast=options.fail_fast,
+            )
+            if options.dry_run:
+                from upgrader.runner.down_dry_run import DownDryRun
+
+                return DownDryRun(parts, options, report).execute()
+            return DowngradeRun(parts, options, report).execute()
+
+    def plan_down(self, options: DowngradeOptions) -> WayDownReport:
+        """Say what `downgrade` with the same options would take back; writes nothing, takes no lock."""
+        return plan_way_down(self._access, self.registry.sequence, options)
 
     def run_workspace_command(
         self,
@@ -287,4 +318,4 @@ class Upgrader:
         run.lock.announce(self.app_version.text)
 
 
-__all__: Sequence[str] = ["PlanReport", "Upgrader"]
+__all__: Sequence[str] = ["PlanReport", "Upgrader", "WayDownReport"]

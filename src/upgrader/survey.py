@@ -28,6 +28,11 @@ class Survey:
     listing: WorkspaceListing
     workspaces: dict[str, Workspace]
 
+    @property
+    def everyone(self) -> dict[str, Workspace]:
+        """The workspaces in scope and out of it, by id."""
+        return {**self.workspaces, **{workspace.id: workspace for workspace in self.listing.out_of_scope}}
+
 
 def take_survey(*, session: CommandSession, store: HistoryStore, source: WorkspaceSource) -> Survey:
     """Read history and workspaces in a fixed number of queries.

@@ -14,6 +14,7 @@ from upgrader.cli import exit_codes
 from upgrader.cli.baseline import baseline
 from upgrader.cli.console import Output
 from upgrader.cli.demo import demo
+from upgrader.cli.downgrade import downgrade
 from upgrader.cli.failures import guarded
 from upgrader.cli.generate import generate
 from upgrader.cli.history import history
@@ -43,6 +44,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "list": list_commands,
     "plan": plan,
     "upgrade": upgrade,
+    "downgrade": downgrade,
     "status": status,
     "history": history,
     "baseline": baseline,

@@ -11,7 +11,7 @@ import typer
 from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
-    from upgrader.runner.options import UpgradeOptions
+    from upgrader.runner.options import DowngradeOptions, UpgradeOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 IncludeSlow = Annotated[bool, typer.Option("--include-slow", help="Run slow instance steps too.")]
@@ -19,6 +19,7 @@ DeferSlow = Annotated[
     bool, typer.Option("--defer-slow", help="Go on past pending slow steps, which then run out of order.")
 ]
 To = Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Go no further than this version.")]
+Steps = Annotated[int | None, typer.Option("--steps", metavar="N", min=1, help="Take the last N steps back.")]
 WorkspaceIds = Annotated[
     list[str] | None,
     typer.Option("--workspace-id", "-w", metavar="ID", help="Only this workspace; may be repeated."),
@@ -87,6 +88,43 @@ def upgrade_options(
         defer_slow=defer_slow,
         include_missing=include_missing,
         allow_ahead=allow_ahead,
+        selection=Selection(tuple(dict.fromkeys(workspace_ids or ())), start_from, count_limit),
+        dry_run=dry_run,
+        verbose=verbose,
+        fail_fast=fail_fast,
+        wait_lock_seconds=seconds("--wait-lock", wait_lock),
+    )
+
+
+def downgrade_options(
+    *,
+    to: str | None,
+    steps: int | None,
+    workspace_ids: Sequence[str] | None,
+    start_from: str | None,
+    count_limit: int | None,
+    dry_run: bool = False,
+    verbose: bool = False,
+    fail_fast: bool = False,
+    wait_lock: float = 0.0,
+) -> DowngradeOptions:
+    """Put the flags of the way down together.
+
+    Raises:
+        OperatorError: it is not said how far to go, or said twice, or a flag has a value that means nothing.
+    """
+    from upgrader.runner.options import DowngradeOptions
+    from upgrader.sequence.plan import Selection
+    from upgrader.version import ReleaseVersion
+
+    if (to is None) == (steps is None):
+        raise OperatorError(
+            "give --to or --steps" if to is None else "--to and --steps contradict each other",
+            hint="--to VERSION takes back everything above VERSION, --steps N the last N steps: give one of the two",
+        )
+    return DowngradeOptions(
+        to=ReleaseVersion.parse(to) if to is not None else None,
+        steps=steps,
         selection=Selection(tuple(dict.fromkeys(workspace_ids or ())), start_from, count_limit),
         dry_run=dry_run,
         verbose=verbose,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from upgrader.cli import exit_codes, options
@@ -18,12 +20,21 @@ def plan(
     count_limit: options.CountLimit = None,
     include_missing: options.IncludeMissing = False,
     allow_ahead: options.AllowAhead = False,
+    down: Annotated[
+        bool, typer.Option("--down", help="Show the way down instead, to --to or by --steps.")
+    ] = False,
+    steps: options.Steps = None,
     json: options.Json = False,
 ) -> int:
     """Show what `upgrade` would run, and where it would stop.
 
-    Runs nothing and takes no lock. Takes the options of `upgrade`.
+    Runs nothing and takes no lock. Takes the options of `upgrade`; with --down those of `downgrade`.
     """
+    if down or steps is not None:
+        from upgrader.cli.plan_down import show_way_down, way_down_options
+
+        wanted_down = way_down_options(context, to, steps, workspace_id, start_from, count_limit)
+        return show_way_down(Invocation.of(context), wanted_down, as_json=json)
     from upgrader.cli.render.documents import plan_document
     from upgrader.cli.render.plan import plan_blocks
 

@@ -12,14 +12,14 @@ transaction is begun anew as often as it takes; in a later version the dry run e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
 import psycopg
 from sqlalchemy import Connection
 
-from upgrader.command import SlowInstanceCommand, WorkspaceCommand
+from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.failures import database_error, is_connection_lost
 from upgrader.database.leftovers import guarded
@@ -36,15 +36,16 @@ from upgrader.events import (
     WorkspaceFinished,
 )
 from upgrader.history.layout import bring_up_to_date, check_block
-from upgrader.model import AttemptStatus, Outcome, Scope, Step, Workspace
-from upgrader.runner.author import call_author
+from upgrader.model import AttemptStatus, Direction, Outcome, Scope, Step, Workspace
+from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.execution import LeftOut
-from upgrader.runner.options import UpgradeOptions, plan_options
+from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import NotSimulated, RunReport, StepResult, TableLock
 from upgrader.runner.stop import HardStop
 from upgrader.runner.upgrade import RunParts, count_tables
+from upgrader.sequence.down_plan import DownPlan
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason, WorkspaceTask
 from upgrader.sequence.planner import make_plan
 from upgrader.survey import Survey, take_survey
@@ -58,14 +59,16 @@ _UNPREPARED = ("23502", "42P10", "42830")
 _INVALID_TEXT = "22P02"
 
 
-class _LimitReached(Exception):  # noqa: N818 - not an error: the dry run has seen what it may
+class LimitReached(Exception):  # noqa: N818 - not an error: the dry run has seen what it may
     """The transaction may not last any longer."""
 
 
 class DryRun:
     """One run of `upgrade --dry-run`."""
 
-    def __init__(self, parts: RunParts, options: UpgradeOptions, report: RunReport) -> None:
+    def __init__(
+        self, parts: RunParts, options: UpgradeOptions | DowngradeOptions, report: RunReport
+    ) -> None:
         """Take the parts; nothing is done yet."""
         self._parts = parts
         self._options = options
@@ -75,6 +78,7 @@ class DryRun:
         self._locks: dict[str, TableLock] = {}
         self._left_out: set[str] = set()
         self._undoing = False
+        self._replayed: Sequence[Step] = ()  # done anew at the beginning of a new transaction
 
     def execute(self) -> RunReport:
         """Try the plan, under the run lock; nothing is kept."""
@@ -87,7 +91,7 @@ class DryRun:
         parts, report = self._parts, self._report
         self._check_layout()
         self._survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
-        plan = make_plan(parts.sequence, self._survey.state, plan_options(self._options, parts.settings))
+        plan = self._make_plan()
         self._begin_report(plan)
         if plan.refusals:
             report.outcome, report.refusals = Outcome.REFUSED, plan.refusals
@@ -104,12 +108,19 @@ class DryRun:
         """Make the history schema and undo it where there is none: a role that may not is found now."""
         bring_up_to_date(self._parts.lock.driver, self._parts.settings.schema, is_trial=True)
 
-    def _begin_report(self, plan: Plan) -> None:
+    def _make_plan(self) -> Plan | DownPlan:
+        assert isinstance(self._options, UpgradeOptions)
+        options = plan_options(self._options, self._parts.settings)
+        plan = make_plan(self._parts.sequence, self._survey.state, options)
+        self._report.deferred = plan.deferred
+        return plan
+
+    def _begin_report(self, plan: Plan | DownPlan) -> None:
         report, state = self._report, self._survey.state
-        report.target, report.stop, report.deferred = plan.target, plan.stop, plan.deferred
+        report.target, report.stop = plan.target, plan.stop
         report.warnings.extend(plan.warnings)
         report.is_first = state.is_first
-        if state.is_first and not plan.refusals:
+        if state.is_first and not plan.refusals and report.direction is Direction.UP:
             count = len(state.members) + len(state.others)
             self._parts.emit(FirstUpgrade(count_tables(self._parts.lock), count))
         for warning in plan.warnings:
@@ -122,7 +133,7 @@ class DryRun:
             self._report.late.update(dict.fromkeys(version.late))
             try:
                 self._try_version(version, may_restart=number == 0)
-            except _LimitReached:
+            except LimitReached:
                 self._end_early(versions[number - 1] if number else None, version)
                 return
             if self._report.failures or self._parts.stop.requested:
@@ -136,10 +147,11 @@ class DryRun:
 
     def _try_version(self, version: PlannedVersion, *, may_restart: bool) -> None:
         """Try one version; with `may_restart` workspaces are undone one by one once a limit is reached."""
-        if not self._try_instance(version.instance_steps):
-            return
-        if not version.tasks:
-            return
+        self._replayed = version.instance_steps
+        if self._try_instance(version.instance_steps) and version.tasks:
+            self._try_segment(version, may_restart=may_restart)
+
+    def _try_segment(self, version: PlannedVersion, *, may_restart: bool) -> None:
         started, segment = time.perf_counter(), self._report.segment(version.version)
         segment.total += len(version.tasks)
         self._parts.emit(SegmentStarted(version.version, len(version.tasks)))
@@ -150,8 +162,8 @@ class DryRun:
             self._parts.lock.check()
             if self._is_limit_reached():
                 if not may_restart:
-                    raise _LimitReached
-                self._start_anew(version.instance_steps)
+                    raise LimitReached
+                self._start_anew()
             self._try_workspace(version, task, index)
         self._parts.emit(
             SegmentFinished(
@@ -163,18 +175,18 @@ class DryRun:
         too_many = self._trial.lock_count > self._trial.lock_capacity // 2
         return too_many or self._trial.blocking_seconds > self._parts.settings.dry_run_lock_seconds
 
-    def _start_anew(self, instance_steps: Sequence[Step]) -> None:
+    def _start_anew(self) -> None:
         """Let the application through, then do the instance steps again; from here on workspaces are undone."""
         self._undoing = True
         self._note(self._trial.end())
         self._trial.begin()
-        for step in instance_steps:
+        for step in self._replayed:
             if step.transactional and step.name not in self._left_out:
                 began = time.monotonic()
                 self._call(step, None, 0, 0)
                 self._trial.note_locks(began, is_kept=True)
         if self._is_limit_reached():
-            raise _LimitReached
+            raise LimitReached
 
     def _try_instance(self, steps: Sequence[Step]) -> bool:
         for step in steps:
@@ -182,7 +194,7 @@ class DryRun:
                 return False
             self._parts.lock.check()
             if self._is_limit_reached():
-                raise _LimitReached
+                raise LimitReached
             self._trial.set_savepoint()
             result = self._try_step(step, None, 0, 0, is_kept=True)
             if result is None:
@@ -194,7 +206,7 @@ class DryRun:
         return True
 
     def _try_workspace(self, version: PlannedVersion, task: WorkspaceTask, index: int) -> None:
-        workspace = self._survey.workspaces[task.workspace_id]
+        workspace = self._workspaces[task.workspace_id]
         started, total = time.perf_counter(), len(version.tasks)
         segment = self._report.segment(version.version)
         kept = self._trial.blocked_relations
@@ -211,19 +223,23 @@ class DryRun:
             segment.done += failure is None
             segment.failed += failure is not None
             if failure is not None or self._undoing:
-                self._undo_workspace(version, kept)
+                self._undo_workspace(kept)
             else:
                 self._trial.keep_savepoint()
         seconds = time.perf_counter() - started
         self._parts.emit(WorkspaceFinished(version.version, workspace, index, total, outcome, seconds, error))
 
-    def _undo_workspace(self, version: PlannedVersion, kept: frozenset[int]) -> None:
+    @property
+    def _workspaces(self) -> Mapping[str, Workspace]:
+        return self._survey.workspaces
+
+    def _undo_workspace(self, kept: frozenset[int]) -> None:
         try:
             self._trial.back_to_savepoint()
             self._note(self._trial.release_workspace_locks(kept))
         except Exception:
             # What the command did to its transaction cannot be undone in place: begin anew.
-            self._start_anew(version.instance_steps)
+            self._start_anew()
 
     def _try_steps(
         self, task: WorkspaceTask, workspace: Workspace, index: int, total: int
@@ -241,7 +257,7 @@ class DryRun:
         return None
 
     def _look_again(self, workspace: Workspace) -> Workspace:
-        source = self._parts.source
+        source = self._parts.steps.parts.source
         seen = source.read_probe(workspace, self._trial.probe(source.probe(workspace)))
         if seen.workspace is None:
             raise LeftOut
@@ -263,7 +279,8 @@ class DryRun:
             time.perf_counter(),
         )
         self._parts.emit(StepStarted(step, scope, 0))
-        status, text = AttemptStatus.COMPLETED, None
+        done = self._report.direction.done
+        status, text = done, None
         try:
             self._call(step, workspace, index, total)
         except (HardStop, ConnectionLostError):
@@ -276,7 +293,7 @@ class DryRun:
                 self._leave_out(step, reason)
                 return None
             status, text = AttemptStatus.FAILED, self._parts.steps.failure_text(guarded(error))
-        if workspace is None and status is AttemptStatus.COMPLETED:
+        if workspace is None and status is done:
             self._trial.note_locks(began, is_kept=is_kept)
         result = StepResult(step, scope, 0, status, time.perf_counter() - started, 1, text)
         self._report.add(result)
@@ -296,18 +313,18 @@ class DryRun:
             settings["search_path"] = ", ".join(identifier(schema) for schema in schemas)
         command = parts.steps.parts.commands.create(step.name)
         scope = Scope(workspace.id if workspace else None)
-        observer = parts.steps.parts.observer_of(step, scope)
-        if step.has_data_migration:
+        direction = self._report.direction
+        observer = parts.steps.parts.observer_of(step, scope, direction)
+        if step.has_data_migration and direction is Direction.UP:
             with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
                 self._migrate_data(command, step, workspace, connection)
         with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
-            if workspace is None:
-                call_author(cast("SlowInstanceCommand", command).up, connection)
-            else:
-                call_author(
-                    cast("WorkspaceCommand", command).run_on_workspace,
-                    self._workspace_context(step, workspace, connection, index, total),
-                )
+            context = (
+                self._workspace_context(step, workspace, connection, index, total)
+                if workspace
+                else connection
+            )
+            call_author(method_of(command, step, direction), context)
 
     def _workspace_context(
         self, step: Step, workspace: Workspace, connection: Connection, index: int, total: int
@@ -365,13 +382,15 @@ class DryRun:
 
     def _end_early(self, last: PlannedVersion | None, at: PlannedVersion) -> None:
         self._report.simulated_to = last.version if last else None
-        looked = f"up to the barrier after {last.version}" if last else "not beyond its instance steps"
+        looked = f"up to the barrier after {last.version}" if last else self._at_least
         text = (
             f"the dry run looked {looked}: {at.version} would hold more locks, or block others longer, than"
             " it may; try it on a copy of the database to see all of it"
         )
         self._report.warnings.append(text)
         self._parts.emit(Notice(text, "warning"))
+
+    _at_least = "not beyond its instance steps"  # where the first version is too long already
 
     def _is_lost(self) -> bool:
         return is_connection_lost(self._parts.steps.session.driver)
@@ -386,7 +405,7 @@ class DryRun:
                 label, max(table.seconds, known.seconds if known else 0.0), (known.count if known else 0) + 1
             )
 
-    def _outcome(self, plan: Plan) -> Outcome:
+    def _outcome(self, plan: Plan | DownPlan) -> Outcome:
         if self._report.failures:
             return Outcome.FAILED
         if self._parts.stop.requested:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from upgrader.database.retry import RetryPolicy
+from upgrader.sequence.down_plan import DownOptions
 from upgrader.sequence.plan import PlanOptions, Selection
 from upgrader.version import ApplicationVersion, ReleaseVersion
 
@@ -23,6 +24,24 @@ class UpgradeOptions:
     verbose: bool = False
     fail_fast: bool = False
     wait_lock_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class DowngradeOptions:
+    """The flags of `downgrade` (and of `plan --down`); exactly one of `to` and `steps` is given.
+
+    Attributes:
+        confirmed: the names of the steps that somebody has agreed to; None where nobody was asked.
+    """
+
+    to: ReleaseVersion | None = None
+    steps: int | None = None
+    selection: Selection = field(default_factory=Selection)
+    dry_run: bool = False
+    verbose: bool = False
+    fail_fast: bool = False
+    wait_lock_seconds: float = 0.0
+    confirmed: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -66,6 +85,31 @@ def plan_options(
         oldest_supported=settings.oldest_supported,
         unenrolled_run_all=settings.unenrolled_run_all,
         selection=options.selection,
+        attempted=attempted,
+        under_way=under_way,
+    )
+
+
+def down_options(
+    options: DowngradeOptions,
+    settings: RunSettings,
+    *,
+    names: frozenset[str] | None = None,
+    attempted: frozenset[str] = frozenset(),
+    under_way: bool = False,
+) -> DownOptions:
+    """Put flags and settings together for the planner of the way down.
+
+    Args:
+        names: the steps that a number of steps came to, once that is settled.
+    """
+    return DownOptions(
+        app_version=settings.app_version,
+        to=options.to,
+        steps=options.steps,
+        names=names,
+        selection=options.selection,
+        unenrolled_run_all=settings.unenrolled_run_all,
         attempted=attempted,
         under_way=under_way,
     )

@@ -72,6 +72,8 @@ class RefusalReason(StrEnum):
     NO_WORKSPACE_IN_SCOPE = "no-workspace-in-scope"
     UNKNOWN_WORKSPACE = "unknown-workspace"
     SELECTION_BEHIND_BARRIER = "selection-behind-barrier"
+    IRREVERSIBLE = "irreversible"
+    BELOW_BASELINE = "below-baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class PlannedVersion:
     """What would run of one version.
 
     Attributes:
-        instance_steps: pending fast, then slow steps that would run.
+        instance_steps: pending fast, then slow steps that would run; on the way down the newest first.
         deferred: pending slow steps that would be left out.
         tasks: the segment: workspaces with something to run, in order.
         waiting: workspace steps that wait for a deferred slow step, with the number of workspaces.

@@ -46,6 +46,7 @@ def error_fields(error: BaseException) -> Document:
 
 def run_document(report: RunReport, exit_code: int) -> Document:
     """Give a run, told afterwards. `workspace_id` is null for the instance."""
+    is_up = report.direction.value == "up"
     return {
         **envelope(report.outcome.value, exit_code),
         "run_id": report.run_id,
@@ -56,11 +57,14 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "seconds": round(report.seconds, 3),
         "first_upgrade": report.is_first,
         "target": _text(report.target),
-        "completed": report.completed,
+        "direction": report.direction.value,
+        "completed": report.completed if is_up else 0,
+        "reverted": 0 if is_up else report.completed,
         "steps": [
             {
                 **step_fields(summary.step),
-                "completed": summary.completed,
+                "completed": summary.completed if is_up else 0,
+                "reverted": 0 if is_up else summary.completed,
                 "failed": summary.failed,
                 "seconds": round(summary.seconds, 3),
             }
@@ -78,7 +82,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         ],
         "failures": [_failure(failure) for failure in report.failures],
         "deferred": [step_fields(step) for step in report.deferred],
-        "stop": _stop(report.stop),
+        "stop": stop_fields(report.stop),
         "refusals": refusal_fields(report.refusals),
         "unenrolled": list(report.unenrolled),
         "late": list(report.late),
@@ -107,7 +111,7 @@ def plan_document(report: PlanReport, exit_code: int) -> Document:
         "workspaces": {"in_scope": len(state.members), "out_of_scope": len(state.others)},
         "steps_to_run": sum(version.step_count for version in plan.versions),
         "versions": [_planned(version) for version in plan.versions],
-        "stop": _stop(plan.stop),
+        "stop": stop_fields(plan.stop),
         "refusals": refusal_fields(plan.refusals),
         "warnings": list(plan.warnings),
     }
@@ -152,6 +156,8 @@ def history_document(attempts: Sequence[Attempt], exit_code: int, *, has_more: b
                 "status": one.status.value,
                 "attempt": one.attempt,
                 "is_initial": one.is_initial,
+                "direction": one.direction.value,
+                "changes_state": one.changes_state,
                 "executed_by_version": one.executed_by_version,
                 "checksum": one.checksum,
                 "error_message": one.error_message,
@@ -195,7 +201,8 @@ def _failure(failure: StepResult) -> Document:
     }
 
 
-def _stop(stop: Stop | None) -> Document | None:
+def stop_fields(stop: Stop | None) -> Document | None:
+    """Give where a run or plan ends early, and what holds it; None where it does not."""
     if stop is None:
         return None
     return {

@@ -76,6 +76,8 @@ def _errors(attempts: Sequence[Attempt]) -> Iterator[Block]:
 
 def _status(attempt: Attempt) -> Cell:
     text = attempt.status.value
+    if attempt.direction.value == "down" and text != "reverted":
+        text += " (down)"
     return Cell(f"{text} (mark)" if attempt.is_initial else text, _STYLES.get(text, ""))
 
 

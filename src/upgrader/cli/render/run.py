@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
+from upgrader.cli.render.way_down import nothing_to_take_back
 from upgrader.cli.render.wording import counted, duration, first_lines
 
 if TYPE_CHECKING:
@@ -70,7 +71,8 @@ _AGAIN = "run the same command again: it goes on where it was"
 
 def _table(report: RunReport) -> Iterator[Block]:
     walked = {version for version, segment in report.segments.items() if segment.total}
-    versions = sorted({summary.step.version for summary in report.steps.values()} | walked)
+    found = {summary.step.version for summary in report.steps.values()} | walked
+    versions = sorted(found, reverse=report.direction.value == "down")
     yield Table(_COLUMNS, [_row(report, version) for version in versions])
 
 
@@ -116,25 +118,28 @@ def _dry_run(report: RunReport) -> Iterator[Block]:
 
 
 def _closing(report: RunReport) -> str:
-    did = "tried and rolled back" if report.dry_run else "completed"
+    is_down = report.direction.value == "down"
+    did = "tried and rolled back" if report.dry_run else "reverted" if is_down else "completed"
     took = f"in {duration(report.seconds)}"
     if report.completed:
         return f"{counted(report.completed, 'step')} {did} {took}"
-    if report.outcome.value == "done" and not report.deferred:
-        return (
-            f"nothing to run: {report.database} is at {report.target}" if report.target else "nothing to run"
-        )
-    return f"nothing {did} {took}"
+    if report.outcome.value != "done" or report.deferred or report.not_simulated:
+        return f"nothing {did} {took}"
+    if is_down:
+        whole_target = report.target if report.stop is None else None
+        return nothing_to_take_back(whole_target.text if whole_target else None)
+    return f"nothing to run: {report.database} is at {report.target}" if report.target else "nothing to run"
 
 
 def _failed(report: RunReport) -> Iterator[Block]:
     failed = [failure for failure in report.failures if failure.status.value == "failed"]
     count = counted(len(failed), "step")
+    done = "reverted" if report.direction.value == "down" else "done"
     held = f"; {report.stop.message}" if report.stop else ""
     again = (
         "try it again: nothing was kept"
         if report.dry_run
-        else "run the same command again: done steps stay done"
+        else f"run the same command again: {done} steps stay {done}"
     )
     yield from _problem(f"{count} failed{held}", f"mend what is named above, then {again}")
 
@@ -149,7 +154,7 @@ def _unenrolled(report: RunReport) -> Iterator[Block]:
         f"{count} appeared during the run and {verb} not enrolled: {', '.join(ids[:_NAMED_AT_MOST])}{more}{held}",
         f"`upgrader workspace enroll {ids[0]} --at start` if every step is to run on it, "
         f"`upgrader workspace enroll {ids[0]} --at VERSION` if it was made in the shape of VERSION; "
-        "then run `upgrader upgrade` again",
+        f"then run `upgrader {'downgrade' if report.direction.value == 'down' else 'upgrade'}` again",
     )
 
 
