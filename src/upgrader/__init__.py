@@ -12,12 +12,14 @@ if TYPE_CHECKING:
     from upgrader.api import Upgrader as Upgrader
     from upgrader.command import DataMigrationContext as DataMigrationContext
     from upgrader.command import FastInstanceCommand as FastInstanceCommand
+    from upgrader.command import SkipWorkspace as SkipWorkspace
     from upgrader.command import SlowInstanceCommand as SlowInstanceCommand
     from upgrader.command import WorkspaceCommand as WorkspaceCommand
     from upgrader.command import WorkspaceContext as WorkspaceContext
     from upgrader.database.indexes import create_index_concurrently as create_index_concurrently
     from upgrader.database.indexes import drop_index_concurrently as drop_index_concurrently
     from upgrader.history.enrolment import enroll_workspace as enroll_workspace
+    from upgrader.history.enrolment import forget_workspace as forget_workspace
     from upgrader.model import Workspace as Workspace
     from upgrader.registry import instance_command as instance_command
     from upgrader.registry import workspace_command as workspace_command
@@ -26,12 +28,14 @@ _HOMES = {
     "Upgrader": "upgrader.api",
     "DataMigrationContext": "upgrader.command",
     "FastInstanceCommand": "upgrader.command",
+    "SkipWorkspace": "upgrader.command",
     "SlowInstanceCommand": "upgrader.command",
     "WorkspaceCommand": "upgrader.command",
     "WorkspaceContext": "upgrader.command",
     "create_index_concurrently": "upgrader.database.indexes",
     "drop_index_concurrently": "upgrader.database.indexes",
     "enroll_workspace": "upgrader.history.enrolment",
+    "forget_workspace": "upgrader.history.enrolment",
     "Workspace": "upgrader.model",
     "instance_command": "upgrader.registry",
     "workspace_command": "upgrader.registry",

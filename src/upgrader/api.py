@@ -13,11 +13,11 @@ from upgrader.errors import OperatorError
 from upgrader.events import EventSink, ignore_events, quiet
 from upgrader.history.layout import bring_up_to_date
 from upgrader.history.store import AttemptFilter
-from upgrader.model import Attempt, Direction
+from upgrader.model import Attempt, Direction, FailureLimit
 from upgrader.registry import Registry, load
 from upgrader.runner.database_access import DatabaseAccess, OpenRun
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
-from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
+from upgrader.runner.options import DowngradeOptions, UpgradeOptions, failure_limit, plan_options
 from upgrader.runner.result import RunReport
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import UpgradeRun
@@ -110,7 +110,7 @@ class Upgrader:
                 sequence=sequence,
                 commands=self.registry,
                 verbose=options.verbose,
-                fail_fast=options.fail_fast,
+                limit=options.failure_limit(self._access.run_settings),
             )
             if options.dry_run:
                 from upgrader.runner.dry_run import DryRun  # a plain upgrade does not need it
@@ -136,7 +136,7 @@ class Upgrader:
                 sequence=sequence,
                 commands=self.registry,
                 verbose=options.verbose,
-                fail_fast=options.fail_fast,
+                limit=options.failure_limit(self._access.run_settings),
             )
             if options.dry_run:
                 from upgrader.runner.down_dry_run import DownDryRun
@@ -156,6 +156,7 @@ class Upgrader:
         again: bool = False,
         verbose: bool = False,
         fail_fast: bool = False,
+        max_failures: FailureLimit | None = None,
         wait_lock_seconds: float = 0.0,
     ) -> RunReport:
         """Run one workspace command where it is pending and everything before it is done.
@@ -163,6 +164,7 @@ class Upgrader:
         Args:
             name: its CLI name.
             again: run it where it is completed, too.
+            max_failures: when to end early; by default what the settings say.
 
         Raises:
             OperatorError: there is no such command, or it is dormant.
@@ -175,8 +177,9 @@ class Upgrader:
         with self._access.run(wait_lock_seconds) as run:
             self._bring_up_to_date(run)
             report = self._access.report(run, dry_run=False)
+            limit = failure_limit(self._access.run_settings, fail_fast=fail_fast, max_failures=max_failures)
             parts = self._access.parts(
-                run, report, sequence=sequence, commands=self.registry, verbose=verbose, fail_fast=fail_fast
+                run, report, sequence=sequence, commands=self.registry, verbose=verbose, limit=limit
             )
             return WorkspaceRun(parts, step, selection or Selection(), report, again=again).execute()
 

@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from upgrader.model import Workspace
 
 
+class SkipWorkspace(Exception):  # noqa: N818 - not an error: the command says "not now"
+    """Raise it in a workspace command to leave the workspace at hand for a later run.
+
+    What the step did is rolled back, and it is recorded as `skipped` with the reason. The workspace holds the
+    barrier, the others go on, and the next run tries the step again.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = str(reason).strip() or "no reason was given"
+        super().__init__(self.reason)
+
+
 class CommandKind(StrEnum):
     """The three kinds of command, as history names them, in the order in which a version runs them."""
 

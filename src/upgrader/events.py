@@ -151,7 +151,8 @@ class SegmentStarted(Event):
 class WorkspaceFinished(Event):
     """One workspace is through the segment, or failed, or was left out.
 
-    `result` is `done`, `failed`, or `left-out` (gone, or out of scope since it was listed).
+    `result` is `done`, `failed`, `skipped` (`error` is the reason then), `interrupted`, or `left-out` (gone, or
+    out of scope since it was listed).
     """
 
     version: ReleaseVersion
@@ -172,6 +173,7 @@ class SegmentFinished(Event):
     failed: int
     left_out: int
     seconds: float
+    skipped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from upgrader.database.session import CommandSession
 from upgrader.history.store import HistorySnapshot, HistoryStore
-from upgrader.model import Enrolment, Progress, Workspace
+from upgrader.model import Enrolment, Progress, Quarantine, Workspace
 from upgrader.sequence.state import DatabaseState, Member, Source
 from upgrader.workspaces import WorkspaceListing, WorkspaceSource
 
@@ -21,12 +21,19 @@ class Survey:
 
     Attributes:
         state: what the planner is told.
-        workspaces: the workspaces in scope by id.
+        workspaces: the workspaces in scope by id, those that are set aside too.
+        quarantined: every quarantine by id: also of workspaces out of scope, or no longer there.
     """
 
     state: DatabaseState
     listing: WorkspaceListing
     workspaces: dict[str, Workspace]
+    quarantined: Mapping[str, Quarantine] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> Sequence[Member]:
+        """Every workspace that there is: in scope, set aside, out of scope."""
+        return [*self.state.members, *self.state.quarantined, *self.state.others]
 
     @property
     def everyone(self) -> dict[str, Workspace]:
@@ -48,16 +55,19 @@ def take_survey(*, session: CommandSession, store: HistoryStore, source: Workspa
     listing = source.listing(session)
     is_first = snapshot.instance.enrolment is None
     default = _AT_THE_BEGINNING if is_first else _NEVER_ENROLLED
+    in_scope = _members(listing.in_scope, snapshot, default)
+    aside = snapshot.quarantined
     state = DatabaseState(
         instance=_instance(snapshot, is_first=is_first),
-        members=_members(listing.in_scope, snapshot, default),
+        members=[one for one in in_scope if one.quarantine is None] if aside else in_scope,
+        quarantined=[one for one in in_scope if one.quarantine is not None] if aside else (),
         others=_members(listing.out_of_scope, snapshot, default),
         is_first=is_first,
         source=Source.LISTED if listing.exists else Source.ABSENT,
         source_description=source.description,
         statuses=source.statuses,
     )
-    return Survey(state, listing, {workspace.id: workspace for workspace in listing.in_scope})
+    return Survey(state, listing, {workspace.id: workspace for workspace in listing.in_scope}, aside)
 
 
 def _instance(snapshot: HistorySnapshot, *, is_first: bool) -> Progress:
@@ -65,5 +75,8 @@ def _instance(snapshot: HistorySnapshot, *, is_first: bool) -> Progress:
 
 
 def _members(found: Sequence[Workspace], snapshot: HistorySnapshot, default: Progress) -> list[Member]:
-    known = snapshot.workspaces
-    return [Member(workspace.id, known.get(workspace.id, default), workspace.status) for workspace in found]
+    known, aside = snapshot.workspaces, snapshot.quarantined
+    return [
+        Member(workspace.id, known.get(workspace.id, default), workspace.status, aside.get(workspace.id))
+        for workspace in found
+    ]

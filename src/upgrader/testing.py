@@ -9,7 +9,7 @@ def test_note_is_added(engine):
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -25,7 +25,17 @@ from upgrader.database.guard import check_transaction, enter_guard, install_guar
 from upgrader.errors import RunSupersededError
 from upgrader.events import Event
 from upgrader.history.store import AttemptFilter, HistorySnapshot
-from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Scope, Step, Workspace
+from upgrader.model import (
+    Attempt,
+    AttemptStatus,
+    Direction,
+    Enrolment,
+    Progress,
+    Quarantine,
+    Scope,
+    Step,
+    Workspace,
+)
 from upgrader.registry import registry_of
 from upgrader.runner.author import method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext
@@ -66,6 +76,7 @@ class InMemoryHistoryStore:
         self._rows: list[Attempt] = []
         self._places: dict[Scope, dict[tuple[str, int], int]] = {}
         self._through: dict[Scope, ReleaseVersion | None] = {}
+        self._quarantined: dict[str, Quarantine] = {}
 
     def snapshot(self) -> HistorySnapshot:
         """Read how far every scope is."""
@@ -75,7 +86,14 @@ class InMemoryHistoryStore:
         workspaces = {
             scope.workspace_id: each for scope, each in progress.items() if scope.workspace_id is not None
         }
-        return HistorySnapshot(self.exists, instance, workspaces)
+        return HistorySnapshot(self.exists, instance, workspaces, self._aged())
+
+    def _aged(self) -> dict[str, Quarantine]:
+        now = self._clock()
+        return {
+            workspace_id: replace(each, age_seconds=(now - each.since).total_seconds())
+            for workspace_id, each in self._quarantined.items()
+        }
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first."""
@@ -147,6 +165,28 @@ class InMemoryHistoryStore:
         """Record how far scopes are; a scope without any row is left out."""
         self._through.update({scope: version for scope, version in through.items() if scope in self._places})
 
+    def quarantine(
+        self, workspace_ids: Iterable[str], *, reason: str, by: str, executed_by: str
+    ) -> Collection[str]:
+        """Set workspaces aside; those that are already keep their reason."""
+        new = [one for one in dict.fromkeys(workspace_ids) if one not in self._quarantined]
+        made = Quarantine(reason, by, self._clock(), executed_by)
+        self._quarantined.update(dict.fromkeys(new, made))
+        self.exists = True
+        return set(new)
+
+    def release(self, workspace_ids: Iterable[str]) -> Collection[str]:
+        """Bring workspaces back."""
+        return {one for one in workspace_ids if self._quarantined.pop(one, None) is not None}
+
+    def forget(self, workspace_id: str) -> bool:
+        """End the history of a workspace; its attempts stay, marked."""
+        places = self._places.pop(Scope(workspace_id), {})
+        for place in places.values():
+            self._rows[place] = replace(self._rows[place], forgotten_at=self._clock())
+        self._through.pop(Scope(workspace_id), None)
+        return self._quarantined.pop(workspace_id, None) is not None or bool(places)
+
     def _insert(self, attempt: Attempt) -> None:
         places = self._places.setdefault(attempt.scope, {})
         key = (attempt.name, attempt.attempt)
@@ -158,7 +198,14 @@ class InMemoryHistoryStore:
         self._rows.append(replace(attempt, id=len(self._rows) + 1, started_at=started))
 
     def _find(self, wanted: Attempt) -> int | None:
-        return self._places.get(wanted.scope, {}).get((wanted.name, wanted.attempt))
+        key = (wanted.scope, wanted.name, wanted.attempt)
+        forgotten = (
+            place
+            for place, row in enumerate(self._rows)
+            if row.forgotten_at and (row.scope, row.name, row.attempt) == key
+        )
+        running = (place for place in forgotten if self._rows[place].status is AttemptStatus.RUNNING)
+        return self._places.get(wanted.scope, {}).get((wanted.name, wanted.attempt), next(running, None))
 
     def _of(self, scope: Scope) -> Iterator[Attempt]:
         return (self._rows[place] for place in self._places.get(scope, {}).values())

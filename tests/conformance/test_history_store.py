@@ -622,3 +622,135 @@ class TestStrangeIds:
 
         assert set(store.snapshot().workspaces) == set(ids)
         assert [store.last_attempt(FIRST, Scope(id_)) for id_ in ids] == list(range(1, 9))
+
+
+class TestQuarantine:
+    def set_aside(self, store: HistoryStore, *ids: str, reason: str = "its disk is full") -> set[str]:
+        return set(store.quarantine(ids, reason=reason, by="host, pid 1", executed_by="1.0.0"))
+
+    @pytest.mark.parametrize("workspace_id", STRANGE_IDS)
+    def test_is_read_with_everything_else(self, store: HistoryStore, workspace_id: str):
+        """Reason, author, program and age, whatever the id; no progress is needed for it, and none is made."""
+        assert self.set_aside(store, workspace_id) == {workspace_id}
+
+        snapshot = store.snapshot()
+        found = snapshot.quarantined[workspace_id]
+        assert (found.reason, found.executed_by_version) == ("its disk is full", "1.0.0")
+        assert found.by.endswith("host, pid 1")
+        assert found.since <= datetime.now(UTC) + timedelta(minutes=1)
+        assert 0 <= found.age_seconds < 600
+        assert dict(snapshot.workspaces) == {}
+
+    def test_the_first_reason_stays(self, store: HistoryStore):
+        """Setting aside twice tells which were new; the others are left as they are."""
+        self.set_aside(store, "a")
+
+        assert self.set_aside(store, "a", "b", "b", reason="another") == {"b"}
+        assert {one: each.reason for one, each in store.snapshot().quarantined.items()} == {
+            "a": "its disk is full",
+            "b": "another",
+        }
+
+    def test_release(self, store: HistoryStore):
+        """A release tells which were set aside; they may be set aside again."""
+        self.set_aside(store, "a", "b")
+
+        assert set(store.release(["a", "c"])) == {"a"}
+        assert set(store.release(["a"])) == set()
+        assert set(store.snapshot().quarantined) == {"b"}
+        assert self.set_aside(store, "a", reason="again") == {"a"}
+        assert store.snapshot().quarantined["a"].reason == "again"
+
+    def test_history_is_untouched(self, store: HistoryStore):
+        """Its progress is what it was, before and after."""
+        store.mark(Enrolment(V1), [A], label="enrolment", executed_by="1")
+        record(store, attempt(SECOND, A, status=FAILED, error="boom"))
+        before = progress(store, A)
+        for change in (lambda: self.set_aside(store, "a"), lambda: store.release(["a"])):
+            change()
+            after = progress(store, A)
+            assert (after.enrolment, after.open) == (before.enrolment, before.open)
+
+
+class TestForget:
+    def life(self, store: HistoryStore) -> None:
+        store.mark(Enrolment(V1), [INSTANCE, A, B], label="enrolment", executed_by="1")
+        record(store, attempt(FIRST, A, status=FAILED, error="boom"), attempt(FIRST, A, 2))
+        record(store, attempt(FIRST, B), attempt(FIRST, INSTANCE))
+        store.record_through({A: V1, B: V1})
+
+    def test_the_id_begins_anew(self, store: HistoryStore):
+        """Not enrolled, nothing done, nothing tried; the others keep what they have."""
+        self.life(store)
+
+        assert store.forget("a")
+
+        snapshot = store.snapshot()
+        assert set(snapshot.workspaces) == {"b"}
+        assert snapshot.workspaces["b"].completed == {FIRST}
+        assert snapshot.instance.completed == {FIRST}
+        assert store.last_attempt(FIRST, A) == 0
+        assert list(store.latest_open([A])) == []
+
+    def test_the_old_life_can_be_read(self, store: HistoryStore):
+        """Its attempts are there as they were, marked with the time; those of others are not marked."""
+        self.life(store)
+        before = [
+            (row.id, row.status, row.attempt) for row in store.attempts(AttemptFilter(workspace_id="a"))
+        ]
+
+        store.forget("a")
+
+        rows = list(store.attempts(AttemptFilter(workspace_id="a")))
+        assert [(row.id, row.status, row.attempt) for row in rows] == before
+        assert all(row.forgotten_at is not None for row in rows)
+        assert all(row.forgotten_at is None for row in store.attempts(AttemptFilter(workspace_id="b")))
+
+    def test_a_new_life(self, store: HistoryStore):
+        """The same steps begin at attempt 1 again, and only they count."""
+        self.life(store)
+        store.forget("a")
+
+        assert store.mark(Enrolment(V1), [A], label="enrolment", executed_by="2") == 1
+        record(store, attempt(FIRST, A, status=FAILED, error="new"))
+
+        now = progress(store, A)
+        assert (now.enrolment, now.completed, dict(now.open), now.through) == (
+            Enrolment(V1),
+            frozenset(),
+            {FIRST: FAILED},
+            None,
+        )
+        assert [row.error_message for row in store.latest_open([A])] == ["new"]
+        assert store.last_attempt(FIRST, A) == 1
+
+    def test_again_and_again(self, store: HistoryStore):
+        """Every life of an id stays apart."""
+        for life in range(3):
+            store.mark(Enrolment(), [A], label="enrolment", executed_by=str(life))
+            record(store, attempt(FIRST, A))
+            assert store.forget("a")
+        assert not store.forget("a")
+        assert found(store, step=FIRST) == [(FIRST, "a", 1)] * 3
+
+    def test_its_quarantine_ends(self, store: HistoryStore):
+        """Also where there is nothing else; an id that nobody knows has nothing to end."""
+        store.quarantine(["a"], reason="broken", by="me", executed_by="1")
+
+        assert store.forget("a")
+        assert not store.forget("a")
+        assert dict(store.snapshot().quarantined) == {}
+
+    def test_an_attempt_on_its_way(self, store: HistoryStore):
+        """What became of it is written to its own row, and to no life after it."""
+        store.mark(Enrolment(), [A], label="enrolment", executed_by="1")
+        store.start(attempt(FIRST, A, status=RUNNING))
+        store.forget("a")
+        store.mark(Enrolment(), [A], label="enrolment", executed_by="1")
+
+        store.finish(attempt(FIRST, A, status=FAILED, error="gone"), is_running=True)
+
+        assert dict(progress(store, A).open) == {}
+        (row,) = store.attempts(AttemptFilter(step=FIRST))
+        assert (row.status, row.error_message) == (FAILED, "gone")
+        assert row.forgotten_at is not None

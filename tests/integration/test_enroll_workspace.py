@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, ProgrammingError
 from tests.integration.history import backend_pid, make_history, make_lock
 from tests.support.server import Role
 from upgrader import enroll_workspace
-from upgrader.history.layout import ENROLLED_ALREADY
 from upgrader.history.run_lock import RunLock
+from upgrader.history.workspace_functions import ENROLLED_ALREADY
 
 CALL = "select upgrader.enroll_workspace(%s, %s)"
 

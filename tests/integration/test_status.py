@@ -169,7 +169,7 @@ def test_a_role_that_may_only_read_the_history_sees_all(
     with upgradable.connect() as connection:
         for grant in (
             "usage on schema core, upgrader",
-            "select on core.workspace, upgrader.history, upgrader.scope, upgrader.meta",
+            "select on core.workspace, upgrader.history, upgrader.scope, upgrader.meta, upgrader.quarantine",
         ):
             connection.execute(f'grant {grant} to "{role.name}"'.encode())
     reader = upgradable.api(database_url=role.url(upgradable.database_url))

@@ -11,7 +11,7 @@ from upgrader.database.failures import translating
 from upgrader.errors import OperatorError, WorkspaceSourceError
 from upgrader.events import EventSink, ignore_events
 from upgrader.history.layout import bring_up_to_date
-from upgrader.model import AttemptStatus, Finding, Outcome, Workspace
+from upgrader.model import AttemptStatus, FailureLimit, Finding, Outcome, Workspace
 from upgrader.registry import Registry
 from upgrader.runner.database_access import DatabaseAccess, OpenRun
 from upgrader.runner.enrolling import write_baseline
@@ -114,7 +114,7 @@ def run_sequence(
             sequence=sequence,
             commands=subject.registry,
             is_watched=True,
-            fail_fast=True,
+            limit=FailureLimit(count=1),
             make_runner=lambda parts: make_runner(parts, listing) if make_runner else StepRunner(parts),
         )
         UpgradeRun(parts, UpgradeOptions(include_slow=True), report).execute()

@@ -8,9 +8,9 @@ from upgrader.database.connect import identifier, literal
 from upgrader.database.leftovers import ENDED, LOCK_LEFT, TEMPORARY_LEFT
 from upgrader.errors import LayoutError
 from upgrader.history.keys import LockKeys
+from upgrader.history.workspace_functions import ENROLLED_ALREADY, NOT_ENROLLED, WORKSPACE_FUNCTIONS
 
 LAYOUT_VERSION = 1
-ENROLLED_ALREADY = "UPG04"
 
 _TABLES = """
 create table {schema}.meta (
@@ -46,11 +46,16 @@ create table {schema}.history (
     checksum text not null,
     error_message text,
     started_at timestamptz not null default now(),
-    finished_at timestamptz
+    finished_at timestamptz,
+    forgotten_at timestamptz
 );
 comment on table {schema}.history is 'One row per attempt at a step in a scope; the only truth';
+comment on column {schema}.history.forgotten_at is
+    'When the workspace was forgotten: the row belongs to an earlier life of its id and counts no more';
 -- Serves the state of a scope, and makes a second execution of an attempt impossible whatever goes wrong above.
-create unique index history_attempt on {schema}.history (coalesce(workspace_id, ''), name, attempt);
+create unique index history_attempt on {schema}.history (coalesce(workspace_id, ''), name, attempt)
+    where forgotten_at is null;
+create index history_forgotten on {schema}.history (workspace_id, id) where forgotten_at is not null;
 create index history_running on {schema}.history (id) where status = 'running';
 
 create table {schema}.scope (
@@ -66,6 +71,19 @@ create table {schema}.scope (
 comment on table {schema}.scope is
     'Digests over the latest attempts of a scope, kept by triggers on history: equal digests, equal state';
 create unique index scope_key on {schema}.scope (coalesce(workspace_id, ''));
+
+create table {schema}.quarantine (
+    id bigint generated always as identity primary key,
+    workspace_id text not null,
+    reason text not null check (btrim(reason) <> ''),
+    quarantined_by text not null,
+    executed_by_version text not null,
+    since timestamptz not null default clock_timestamp(),
+    released_at timestamptz
+);
+create unique index quarantine_open on {schema}.quarantine (workspace_id) where released_at is null;
+comment on table {schema}.quarantine is
+    'Workspaces that are set aside until released_at: nothing runs on them and no barrier waits for them';
 """
 
 # Digests: scopes whose sets of steps are equal have equal digests, so that the state of ten thousand
@@ -117,9 +135,11 @@ begin
     select p_workspace_id,
         (select h.version from {schema}.history h
           where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.is_initial
+            and h.forgotten_at is null
           order by h.id desc limit 1),
         coalesce((select right(h.name, 9) = '_baseline' from {schema}.history h
           where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.is_initial
+            and h.forgotten_at is null
           order by h.id desc limit 1), false),
         count(*) filter (where l.status = 'completed'),
         coalesce(bit_xor({schema}.digest(l.name)) filter (where l.status = 'completed'), 0),
@@ -128,7 +148,7 @@ begin
             filter (where l.status <> 'completed'), 0)
     from (select distinct on (h.name) h.name, h.status, h.direction from {schema}.history h
            where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and not h.is_initial
-             and h.changes_state
+             and h.changes_state and h.forgotten_at is null
            order by h.name, h.attempt desc) l
     on conflict (coalesce(workspace_id, '')) do update set
         enrolled = excluded.enrolled, is_baseline = excluded.is_baseline, completed = excluded.completed,
@@ -139,7 +159,7 @@ end $body$;
 -- that write history set one.
 create function {schema}.track_history() returns trigger language plpgsql as $body$
 begin
-    if tg_op = 'INSERT' and not new.changes_state then
+    if tg_op = 'INSERT' and (not new.changes_state or new.forgotten_at is not null) then
         null;
     elsif tg_op = 'INSERT' and new.attempt = 1 and not new.is_initial then
         if new.status = 'completed' then
@@ -200,10 +220,19 @@ create function {schema}.complete_step(
     p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean,
     p_locks_possible boolean, p_direction text
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
-{check_body}    if p_is_running then
+{check_body}    -- Against forget_workspace(): either it sees this row, or this step sees that the workspace is gone.
+    if p_workspace_id is not null then
+        perform from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id and enrolled is not null
+        for no key update;
+        if not found then
+            raise exception 'workspace % was forgotten, or never enrolled', p_workspace_id
+                using errcode = '{not_enrolled}';
+        end if;
+    end if;
+    if p_is_running then
         update {schema}.history set status = 'completed', finished_at = clock_timestamp()
         where coalesce(workspace_id, '') = coalesce(p_workspace_id, '') and name = p_name
-          and attempt = p_attempt and status = 'running';
+          and attempt = p_attempt and status = 'running' and forgotten_at is null;
         if not found then
             raise exception 'the running attempt % of % is not there any more', p_attempt, p_name
                 using errcode = '{ended}';
@@ -217,40 +246,6 @@ create function {schema}.complete_step(
     end if;
 end $body$;
 
-create function {schema}.enroll_workspace(p_workspace_id text, p_version text) returns void
-    language plpgsql security definer set search_path = pg_catalog, pg_temp as $body$
-declare
-    present text;
-begin
-    if p_workspace_id is null or p_workspace_id = '' then
-        raise exception 'enroll_workspace needs the id of a workspace' using errcode = '22004';
-    end if;
-    if p_version is null or p_version !~ '^(start|[0-9]+\\.[0-9]+\\.[0-9]+((a|b|rc)[0-9]+)?)$' then
-        raise exception '% is not a release version', coalesce(quote_literal(p_version), 'null')
-            using errcode = '22023', hint = 'write MAJOR.MINOR.PATCH, for example ''1.22.0''';
-    end if;
-    -- A barrier that is being passed waits for this transaction, or this transaction for it.
-    perform pg_advisory_xact_lock_shared({barrier});
-    -- The row is made first and locked, so that of two callers at once the second sees what the first one did.
-    insert into {schema}.scope (workspace_id) values (p_workspace_id)
-    on conflict (coalesce(workspace_id, '')) do nothing;
-    select enrolled into present from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id for update;
-    if present is not null then
-        if present <> p_version then
-            raise exception 'workspace % is enrolled at % already', p_workspace_id, present
-                using errcode = '{enrolled_already}';
-        end if;
-        return;
-    end if;
-    insert into {schema}.history (name, kind, version, workspace_id, status, attempt, is_initial,
-        executed_by_version, checksum, finished_at)
-    values (p_version || '_enrolment', 'workspace', p_version, p_workspace_id, 'completed', 1, true,
-        p_version, '', clock_timestamp());
-end $body$;
-
-comment on function {schema}.enroll_workspace(text, text) is
-    'Call in the transaction that creates a workspace, with the release whose shape it was made in';
-revoke execute on function {schema}.enroll_workspace(text, text) from public;
 -- USAGE lets a role find the function; it may call it only with EXECUTE.
 grant usage on schema {schema} to public;
 """
@@ -286,11 +281,7 @@ def _checked_version(driver: psycopg.Connection, schema: str) -> int:
     except psycopg.errors.UndefinedColumn:
         row = None
     except psycopg.errors.InsufficientPrivilege as error:
-        user, name = driver.info.user, identifier(schema)
-        raise LayoutError(
-            f"role {user} may not read the history in the schema {schema}",
-            hint=f"let its owner run: GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO {identifier(user)};",
-        ) from error
+        raise not_readable(driver, schema) from error
     if row is None or not str(row[0]).isdigit():
         raise LayoutError(
             f"the schema {schema} has a table meta that is not this program's",
@@ -303,6 +294,15 @@ def _checked_version(driver: psycopg.Connection, schema: str) -> int:
             hint="a newer version of upgrader was used on this database: install that version or a later one",
         )
     return version
+
+
+def not_readable(driver: psycopg.Connection, schema: str) -> LayoutError:
+    """Say that the role may not read the history."""
+    user, name = driver.info.user, identifier(schema)
+    return LayoutError(
+        f"role {user} may not read the history in the schema {schema}",
+        hint=f"let its owner run: GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO {identifier(user)};",
+    )
 
 
 def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool = False) -> None:
@@ -335,7 +335,7 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool 
 
 
 def _require_write(driver: psycopg.Connection, schema: str) -> None:
-    tables = [identifier(schema, table) for table in ("history", "scope", "run")]
+    tables = [identifier(schema, table) for table in ("history", "scope", "run", "quarantine")]
     row = driver.execute(
         "select bool_and(has_table_privilege(name, 'INSERT') and has_table_privilege(name, 'UPDATE'))"
         " from unnest(%s::text[]) name",
@@ -387,7 +387,9 @@ def _is_there(driver: psycopg.Connection, schema: str) -> bool:
 
 def _layout_sql(schema: str) -> str:
     values = _values(schema)
-    return (_TABLES + _FUNCTIONS).format(**values, check_body=_CHECK_BODY.format(**values))
+    return (_TABLES + _FUNCTIONS + WORKSPACE_FUNCTIONS).format(
+        **values, check_body=_CHECK_BODY.format(**values)
+    )
 
 
 def _values(schema: str) -> dict[str, object]:
@@ -400,6 +402,7 @@ def _values(schema: str) -> dict[str, object]:
         "temporary_left": TEMPORARY_LEFT,
         "lock_left": LOCK_LEFT,
         "enrolled_already": ENROLLED_ALREADY,
+        "not_enrolled": NOT_ENROLLED,
         "fence_high": unsigned >> 32,
         "fence_low": unsigned & 0xFFFFFFFF,
         "barrier": literal(keys.barrier),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -13,15 +13,18 @@ import psycopg
 from upgrader.database.connect import identifier, literal
 from upgrader.database.leftovers import Traces
 from upgrader.errors import RunSupersededError
-from upgrader.history.layout import read_layout_version
+from upgrader.history.keys import LockKeys
+from upgrader.history.layout import not_readable, read_layout_version
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
-from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Scope
+from upgrader.history.workspace_functions import NOT_ENROLLED
+from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Quarantine, Scope
 from upgrader.version import ReleaseVersion
 
 _COLUMNS = (
     "id, name, kind, version, workspace_id, status, attempt, is_initial, executed_by_version, checksum,"
-    " error_message, started_at, finished_at, direction, changes_state"
+    " error_message, started_at, finished_at, direction, changes_state, forgotten_at"
 )
+_ATTEMPT_KEY = "(coalesce(workspace_id, ''), name, attempt) where forgotten_at is null"
 _BATCH = 1000
 _SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
 _Class = tuple[str | None, bool, int, int, str | None]
@@ -43,6 +46,7 @@ class SqlHistoryStore:
         # All statements with these names have parameters, of which psycopg marks the places with %.
         self._history = identifier(schema, "history").replace("%", "%%")
         self._scope = identifier(schema, "scope").replace("%", "%%")
+        self._quarantine = identifier(schema, "quarantine").replace("%", "%%")
 
     @property
     def _driver(self) -> psycopg.Connection:
@@ -52,16 +56,20 @@ class SqlHistoryStore:
         """Read how far every scope is: one row per scope, then the steps of one scope for each distinct state."""
         if read_layout_version(self._driver, self._schema) is None:
             return HistorySnapshot(exists=False)
-        with self._driver.transaction():
-            self._driver.execute("set transaction isolation level repeatable read, read only")
-            classes, members = self._classes()
-            steps = self._steps(representative for representative in classes.values())
+        try:
+            with self._driver.transaction():
+                self._driver.execute("set transaction isolation level repeatable read, read only")
+                classes, members = self._classes()
+                steps = self._steps(representative for representative in classes.values())
+                quarantined = self._quarantined()
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise not_readable(self._driver, self._schema) from error
         progress = {key: _progress(key, steps[representative]) for key, representative in classes.items()}
         workspaces = {
             workspace_id: progress[key] for workspace_id, key in members.items() if workspace_id is not None
         }
         instance = progress[members[None]] if None in members else Progress()
-        return HistorySnapshot(exists=True, instance=instance, workspaces=workspaces)
+        return HistorySnapshot(True, instance, workspaces, quarantined)
 
     def _classes(self) -> tuple[dict[_Class, str | None], dict[str | None, _Class]]:
         classes: dict[_Class, str | None] = {}
@@ -88,13 +96,22 @@ class SqlHistoryStore:
             rows = self._driver.execute(
                 f"select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status, direction"
                 f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
-                " and changes_state"
+                " and changes_state and forgotten_at is null"
                 " order by coalesce(workspace_id, ''), name, attempt desc".encode(),
                 [[scope or "" for scope in batch]],
             )
             for workspace_id, name, status, direction in rows:
                 found[workspace_id].append((name, AttemptStatus(status), Direction(direction)))
         return found
+
+    def _quarantined(self) -> dict[str, Quarantine]:
+        rows = self._driver.execute(
+            "select workspace_id, reason, quarantined_by, since, executed_by_version,"
+            " extract(epoch from clock_timestamp() - since)::float8"
+            f" from {self._quarantine} where released_at is null".encode(),
+            [],
+        )
+        return {row[0]: Quarantine(*row[1:]) for row in rows}
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first, through a server-side cursor."""
@@ -120,7 +137,7 @@ class SqlHistoryStore:
             rows = self._driver.execute(
                 f"select {_COLUMNS} from (select distinct on (coalesce(workspace_id, ''), name) *"
                 f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
-                " and changes_state"
+                " and changes_state and forgotten_at is null"
                 " order by coalesce(workspace_id, ''), name, attempt desc) h where status <> 'completed'".encode(),
                 [[scope.workspace_id or "" for scope in batch]],
             ).fetchall()
@@ -130,7 +147,7 @@ class SqlHistoryStore:
         """Give the number of the latest attempt; 0 where there is none."""
         row = self._driver.execute(
             f"select max(attempt) from {self._history}"
-            " where coalesce(workspace_id, '') = %s and name = %s".encode(),
+            " where coalesce(workspace_id, '') = %s and name = %s and forgotten_at is null".encode(),
             [scope.workspace_id or "", name],
         ).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
@@ -154,6 +171,7 @@ class SqlHistoryStore:
             return
         updated = self._driver.execute(
             f"update {self._history} set status = %s, error_message = %s, finished_at = clock_timestamp()"
+            # Also where the workspace was forgotten meanwhile: the attempt came to this all the same.
             " where coalesce(workspace_id, '') = %s and name = %s and attempt = %s and status = 'running'".encode(),
             [
                 attempt.status.value,
@@ -227,7 +245,7 @@ class SqlHistoryStore:
                     " is_initial, executed_by_version, checksum, finished_at)"
                     " select %s, case when id = '' then 'fast-instance' else 'workspace' end, %s,"
                     " nullif(id, ''), 'completed', 1, true, %s, '', clock_timestamp() from unnest(%s::text[]) id"
-                    " on conflict (coalesce(workspace_id, ''), name, attempt) do nothing".encode(),
+                    f" on conflict {_ATTEMPT_KEY} do nothing".encode(),
                     [
                         f"{enrolment.text}_{label}",
                         enrolment.text,
@@ -248,6 +266,44 @@ class SqlHistoryStore:
                 [text, scopes],
             )
 
+    def quarantine(
+        self, workspace_ids: Iterable[str], *, reason: str, by: str, executed_by: str
+    ) -> Collection[str]:
+        """Set workspaces aside; one statement."""
+        rows = self._driver.execute(
+            f"insert into {self._quarantine} (workspace_id, reason, quarantined_by, executed_by_version)"
+            " select id, %s, session_user || ' on ' || %s, %s from unnest(%s::text[]) id"
+            " on conflict (workspace_id) where released_at is null do nothing returning workspace_id".encode(),
+            [self._storable(reason), self._storable(by), executed_by, list(workspace_ids)],
+        )
+        return {workspace_id for (workspace_id,) in rows}
+
+    def release(self, workspace_ids: Iterable[str]) -> Collection[str]:
+        """Bring workspaces back."""
+        with self._driver.transaction():
+            self._driver.execute(
+                "select pg_advisory_xact_lock_shared(%s)", [LockKeys.of(self._schema).barrier]
+            )
+            rows = self._driver.execute(
+                f"update {self._quarantine} set released_at = clock_timestamp()"
+                " where workspace_id = any(%s) and released_at is null returning workspace_id".encode(),
+                [list(workspace_ids)],
+            ).fetchall()
+        return {workspace_id for (workspace_id,) in rows}
+
+    def forget(self, workspace_id: str) -> bool:
+        """End the history of a workspace."""
+        # Each statement sees what was there before it: what is asked first is not yet forgotten.
+        with self._driver.transaction():
+            row = self._driver.execute(
+                f"select exists (select from {self._scope} where coalesce(workspace_id, '') = %s)"
+                f" or exists (select from {self._quarantine} where workspace_id = %s and released_at is null)".encode(),
+                [workspace_id, workspace_id],
+            ).fetchone()
+            function = identifier(self._schema, "forget_workspace").replace("%", "%%")
+            self._driver.execute(f"select {function}(%s)".encode(), [workspace_id])
+        return row == (True,)
+
     def _insert(self, attempt: Attempt, *, finished: bool) -> None:
         inserted = self._driver.execute(
             f"insert into {self._history} (name, kind, version, workspace_id, status, attempt, is_initial,"
@@ -255,7 +311,7 @@ class SqlHistoryStore:
             " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
             " least(coalesce(%s, clock_timestamp()), clock_timestamp()),"
             " case when %s then clock_timestamp() end)"
-            " on conflict (coalesce(workspace_id, ''), name, attempt) do nothing".encode(),
+            f" on conflict {_ATTEMPT_KEY} do nothing".encode(),
             [
                 attempt.name,
                 attempt.kind,
@@ -284,6 +340,11 @@ class SqlHistoryStore:
         if text is None or encoding in ("UTF8", "SQL_ASCII"):
             return text
         return text.encode("ascii", errors="backslashreplace").decode()
+
+
+def is_forgotten(error: BaseException) -> bool:
+    """Tell whether a step was not recorded because its workspace was forgotten while it ran."""
+    return isinstance(error, psycopg.Error) and error.sqlstate == NOT_ENROLLED
 
 
 def _progress(key: _Class, steps: list[_StepRow]) -> Progress:
@@ -338,4 +399,5 @@ def _attempt(row: tuple[Any, ...]) -> Attempt:
         finished_at=row[12],
         direction=Direction(row[13]),
         changes_state=row[14],
+        forgotten_at=row[15],
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Scope
+from upgrader.model import Attempt, AttemptStatus, Enrolment, Progress, Quarantine, Scope
 from upgrader.version import ReleaseVersion
 
 
@@ -18,11 +18,13 @@ class HistorySnapshot:
         exists: whether there is a history at all.
         instance: the instance's progress.
         workspaces: progress by workspace id; scopes in equal state share one object.
+        quarantined: the workspaces that are set aside, by id, whether they are still there or not.
     """
 
     exists: bool
     instance: Progress = field(default_factory=Progress)
     workspaces: Mapping[str, Progress] = field(default_factory=dict)
+    quarantined: Mapping[str, Quarantine] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +60,13 @@ class HistoryStore(Protocol):
         """Read how far every scope is. Never writes; without a history it is empty."""
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
-        """Give attempts, newest first."""
+        """Give attempts, newest first; those of workspaces that were forgotten, too."""
 
     def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
-        """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
+        """Give the latest attempt of each step that was tried and is not completed, in these scopes.
+
+        Attempts of an earlier life of a workspace's id are none of them, here and in all that follows.
+        """
 
     def last_attempt(self, name: str, scope: Scope) -> int:
         """Give the number of the latest attempt at a step in a scope; 0 where it was never tried."""
@@ -94,3 +99,20 @@ class HistoryStore(Protocol):
 
     def record_through(self, through: Mapping[Scope, ReleaseVersion | None]) -> None:
         """Record, for scopes in which nothing of a version is left, that they are past it; None: past none."""
+
+    def quarantine(
+        self, workspace_ids: Iterable[str], *, reason: str, by: str, executed_by: str
+    ) -> Collection[str]:
+        """Set workspaces aside, in one transaction; give the ids of those that were not set aside already.
+
+        Those that were keep their reason.
+        """
+
+    def release(self, workspace_ids: Iterable[str]) -> Collection[str]:
+        """Bring workspaces back; give the ids of those that were set aside. Waits for a passing barrier."""
+
+    def forget(self, workspace_id: str) -> bool:
+        """End the history of a workspace, its quarantine too; tell whether there was any.
+
+        Its attempts stay, marked. Waits for a passing barrier.
+        """

@@ -2,9 +2,11 @@
 
 from upgrader.model.attempt import Attempt, AttemptStatus, Direction, Enrolment, StepState
 from upgrader.model.captured import CapturedStatement, StepStatements
+from upgrader.model.failure_limit import FailureLimit
 from upgrader.model.finding import Finding, Severity
 from upgrader.model.outcome import Outcome
 from upgrader.model.progress import Progress
+from upgrader.model.quarantine import Quarantine
 from upgrader.model.scope import INSTANCE, Scope
 from upgrader.model.step import Step
 from upgrader.model.workspace import Workspace
@@ -16,9 +18,11 @@ __all__ = [
     "CapturedStatement",
     "Direction",
     "Enrolment",
+    "FailureLimit",
     "Finding",
     "Outcome",
     "Progress",
+    "Quarantine",
     "Scope",
     "Severity",
     "Step",

@@ -47,6 +47,8 @@ class Attempt:
         direction: whether it ran the step or took it back.
         changes_state: False for an attempt to take the step back of which nothing was kept: the step is as
             the attempt before says.
+        error_message: why it failed, or was skipped.
+        forgotten_at: when its workspace was forgotten: it belongs to an earlier life of the id and counts no more.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Attempt:
     error_message: str | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
+    forgotten_at: datetime | None = None
     id: int = 0
 
 

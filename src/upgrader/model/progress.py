@@ -49,6 +49,10 @@ class Progress:
         """Tell whether the latest attempt at `step` failed or was cut off."""
         return self.open.get(step.name) in (AttemptStatus.FAILED, AttemptStatus.INTERRUPTED)
 
+    def is_skipped(self, step: Step) -> bool:
+        """Tell whether the latest attempt at `step` was skipped by the command itself."""
+        return self.open.get(step.name) is AttemptStatus.SKIPPED
+
     @property
     def position(self) -> ReleaseVersion | None:
         """The highest version that is recorded as behind this scope; None at the very beginning.

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from upgrader.command import SkipWorkspace
 from upgrader.errors import StepError
 from upgrader.model import Direction, Step
 
@@ -25,15 +26,27 @@ def method_of(command: object, step: Step, direction: Direction) -> Callable[[An
     return method
 
 
-def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT) -> None:
+def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT, *, skips: bool = False) -> None:
     """Call a command's method.
 
+    Args:
+        skips: whether it may raise SkipWorkspace: it is a workspace command's.
+
     Raises:
+        SkipWorkspace: the command puts the workspace off.
         StepError: it gave a coroutine or a generator, whose body has not run.
     """
     process = os.getpid()
     try:
         returned = method(argument)
+    except SkipWorkspace as skip:
+        _end_if_forked(process, skip)
+        if not skips:
+            raise StepError(
+                f"SkipWorkspace was raised by an instance command: {skip.reason}",
+                hint="only a workspace command may skip, and only its own workspace",
+            ) from skip
+        raise
     except BaseException as error:
         _end_if_forked(process, error)
         raise

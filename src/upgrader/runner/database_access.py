@@ -16,7 +16,7 @@ from upgrader.database.session import CommandSession
 from upgrader.events import EventSink, Notice, ignore_events
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
-from upgrader.model import Direction
+from upgrader.model import Direction, FailureLimit
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.execution import CommandFactory, StepParts
 from upgrader.runner.options import RunSettings
@@ -141,7 +141,7 @@ class DatabaseAccess:
         commands: CommandFactory,
         verbose: bool = False,
         is_watched: bool = False,
-        fail_fast: bool = False,
+        limit: FailureLimit | None = None,
         make_runner: Callable[[StepParts], StepRunner] = StepRunner,
     ) -> RunParts:
         """Put together what a run works with; the report says which way it goes.
@@ -158,7 +158,7 @@ class DatabaseAccess:
             emit=self.emit,
             stop=self.stop,
             check_lock=run.lock.check,
-            fail_fast=fail_fast,
+            limit=limit or self.run_settings.max_failures,
             direction=report.direction,
         )
         return RunParts(
@@ -240,5 +240,6 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
             settings.lock_tries, settings.lock_retry_initial_seconds, settings.lock_retry_max_seconds
         ),
         dry_run_lock_seconds=settings.dry_run_lock_seconds,
+        max_failures=settings.failure_limit,
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),
     )

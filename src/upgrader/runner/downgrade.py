@@ -112,7 +112,7 @@ class DowngradeRun:
     def _begin(self) -> None:
         report, plan = self._report, self._plan
         report.target = plan.target
-        report.stop = plan.stop
+        report.stop, report.quarantined = plan.stop, plan.quarantined
         report.warnings.extend(plan.warnings)
         report.is_first = self._survey.state.is_first
         for warning in plan.warnings:
@@ -142,6 +142,7 @@ class DowngradeRun:
         return (
             self._parts.stop.requested
             or bool(self._plan.refusals)
+            or self._report.too_many_failures is not None
             or (self._options.fail_fast and bool(self._report.failures))
         )
 

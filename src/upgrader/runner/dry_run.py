@@ -28,7 +28,6 @@ from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import (
     FirstUpgrade,
     Notice,
-    SegmentFinished,
     SegmentStarted,
     StepFinished,
     StepStarted,
@@ -36,7 +35,7 @@ from upgrader.events import (
     WorkspaceFinished,
 )
 from upgrader.history.layout import bring_up_to_date, check_block
-from upgrader.model import AttemptStatus, Direction, Outcome, Scope, Step, Workspace
+from upgrader.model import Direction, Outcome, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.execution import LeftOut
@@ -79,6 +78,7 @@ class DryRun:
         self._left_out: set[str] = set()
         self._undoing = False
         self._replayed: Sequence[Step] = ()  # done anew at the beginning of a new transaction
+        self._limit = options.failure_limit(parts.settings)
 
     def execute(self) -> RunReport:
         """Try the plan, under the run lock; nothing is kept."""
@@ -118,11 +118,11 @@ class DryRun:
     def _begin_report(self, plan: Plan | DownPlan) -> None:
         report, state = self._report, self._survey.state
         report.target, report.stop = plan.target, plan.stop
+        report.quarantined = plan.quarantined
         report.warnings.extend(plan.warnings)
         report.is_first = state.is_first
         if state.is_first and not plan.refusals and report.direction is Direction.UP:
-            count = len(state.members) + len(state.others)
-            self._parts.emit(FirstUpgrade(count_tables(self._parts.lock), count))
+            self._parts.emit(FirstUpgrade(count_tables(self._parts.lock), len(self._survey.rows)))
         for warning in plan.warnings:
             self._parts.emit(Notice(warning, "warning"))
 
@@ -136,7 +136,7 @@ class DryRun:
             except LimitReached:
                 self._end_early(versions[number - 1] if number else None, version)
                 return
-            if self._report.failures or self._parts.stop.requested:
+            if self._report.failures or self._report.skipped or self._parts.stop.requested:
                 # A real run would stop here too: at the step, or at the barrier behind the segment.
                 has_more = number + 1 < len(versions) and not self._parts.stop.requested
                 self._report.simulated_to = version.version if has_more else None
@@ -156,7 +156,10 @@ class DryRun:
         segment.total += len(version.tasks)
         self._parts.emit(SegmentStarted(version.version, len(version.tasks)))
         for index, task in enumerate(version.tasks, start=1):
-            if self._parts.stop.requested or (self._options.fail_fast and segment.failed):
+            left = len(version.tasks) - index + 1
+            if self._parts.stop.requested or self._report.ends_early(
+                segment, self._limit, left_workspaces=left
+            ):
                 self._report.left += sum(len(rest.steps) for rest in version.tasks[index - 1 :])
                 break
             self._parts.lock.check()
@@ -165,11 +168,7 @@ class DryRun:
                     raise LimitReached
                 self._start_anew()
             self._try_workspace(version, task, index)
-        self._parts.emit(
-            SegmentFinished(
-                version.version, segment.done, segment.failed, segment.left_out, time.perf_counter() - started
-            )
-        )
+        self._parts.emit(segment.finished(time.perf_counter() - started))
 
     def _is_limit_reached(self) -> bool:
         too_many = self._trial.lock_count > self._trial.lock_capacity // 2
@@ -219,9 +218,7 @@ class DryRun:
             segment.left_out += 1
             self._trial.back_to_savepoint()
         else:
-            outcome, error = ("done", None) if failure is None else ("failed", failure.error)
-            segment.done += failure is None
-            segment.failed += failure is not None
+            outcome, error = segment.count(failure), failure.error if failure else None
             if failure is not None or self._undoing:
                 self._undo_workspace(kept)
             else:
@@ -292,7 +289,7 @@ class DryRun:
             if reason is not None:
                 self._leave_out(step, reason)
                 return None
-            status, text = AttemptStatus.FAILED, self._parts.steps.failure_text(guarded(error))
+            status, text = self._parts.steps.end_of(guarded(error))
         if workspace is None and status is done:
             self._trial.note_locks(began, is_kept=is_kept)
         result = StepResult(step, scope, 0, status, time.perf_counter() - started, 1, text)
@@ -324,7 +321,8 @@ class DryRun:
                 if workspace
                 else connection
             )
-            call_author(method_of(command, step, direction), context)
+            may_skip = workspace is not None and direction is Direction.UP
+            call_author(method_of(command, step, direction), context, skips=may_skip)
 
     def _workspace_context(
         self, step: Step, workspace: Workspace, connection: Connection, index: int, total: int
@@ -362,6 +360,7 @@ class DryRun:
                 _open=own_transaction,
                 _workspaces=lambda: iter(self._survey.listing.in_scope),
             ),
+            skips=workspace is not None,
         )
 
     def _excuse(self, error: BaseException) -> str | None:
@@ -406,7 +405,7 @@ class DryRun:
             )
 
     def _outcome(self, plan: Plan | DownPlan) -> Outcome:
-        if self._report.failures:
+        if self._report.failures or self._report.skipped:
             return Outcome.FAILED
         if self._parts.stop.requested:
             return Outcome.INTERRUPTED

@@ -9,8 +9,8 @@ import psycopg
 
 from upgrader.database.connect import identifier
 from upgrader.errors import OperatorError, UnknownWorkspaceError
-from upgrader.history.layout import ENROLLED_ALREADY
 from upgrader.history.store import HistoryStore
+from upgrader.history.workspace_functions import ENROLLED_ALREADY
 from upgrader.model import INSTANCE, Enrolment, Scope
 from upgrader.sequence.planner import inferred_version
 from upgrader.sequence.sequence import StepSequence

@@ -19,7 +19,7 @@ from upgrader.database.leftovers import Traces, check_left_behind, guarded, noti
 from upgrader.database.session import CommandSession, StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import EventSink, StatementExecuted, StepRetried
-from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.history.sql_store import SqlHistoryStore, is_forgotten
 from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
@@ -208,6 +208,8 @@ class Execution:
             )
         except BaseException as error:
             self._give_up(transaction, error)
+            if is_forgotten(error):
+                raise LeftOut from error
             raise guarded(error) from error
 
     def _begin(self, lock_timeout: str) -> StepTransaction:
@@ -283,7 +285,7 @@ class Execution:
             _stop=parts.stop,
             _make_log=lambda: author_log(parts.emit, task.scope, task.step.name),
         )
-        call_author(method, context)
+        call_author(method, context, skips=task.direction is Direction.UP)
 
     def _in_autocommit(self) -> None:
         session = self._session
@@ -315,7 +317,8 @@ class Execution:
             _open=self._own_transaction,
             _workspaces=self._list_workspaces,
         )
-        call_author(cast("SlowInstanceCommand", self._command).run_data_migration, context)
+        migrate = cast("SlowInstanceCommand", self._command).run_data_migration
+        call_author(migrate, context, skips=self._workspace is not None)
         if context.stop_was_seen:
             raise Interrupted
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from upgrader.database.retry import RetryPolicy
+from upgrader.model import FailureLimit
 from upgrader.sequence.down_plan import DownOptions
 from upgrader.sequence.plan import PlanOptions, Selection
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -23,7 +24,12 @@ class UpgradeOptions:
     dry_run: bool = False
     verbose: bool = False
     fail_fast: bool = False
+    max_failures: FailureLimit | None = None
     wait_lock_seconds: float = 0.0
+
+    def failure_limit(self, settings: RunSettings) -> FailureLimit:
+        """Give when a segment is ended early: what the flags say, else what the settings say."""
+        return failure_limit(settings, fail_fast=self.fail_fast, max_failures=self.max_failures)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,10 @@ class DowngradeOptions:
     wait_lock_seconds: float = 0.0
     confirmed: frozenset[str] | None = None
 
+    def failure_limit(self, settings: RunSettings) -> FailureLimit:
+        """Give when a segment is ended early: what the flag says, else what the settings say."""
+        return failure_limit(settings, fail_fast=self.fail_fast)
+
 
 @dataclass(frozen=True)
 class RunSettings:
@@ -52,6 +62,7 @@ class RunSettings:
         lock_timeout_seconds: how long a transactional step's statement waits for a lock.
         dry_run_lock_seconds: how long a dry run may block readers or writers of an existing table.
         search_path_extra: schemas after the workspace's own.
+        max_failures: when a segment is ended early.
         is_embedded: whether the server is the embedded one, for hints.
     """
 
@@ -64,7 +75,17 @@ class RunSettings:
     lock_timeout_seconds: float = 2.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     dry_run_lock_seconds: float = 2.0
+    max_failures: FailureLimit = field(default_factory=FailureLimit)
     is_embedded: bool = False
+
+
+def failure_limit(
+    settings: RunSettings, *, fail_fast: bool = False, max_failures: FailureLimit | None = None
+) -> FailureLimit:
+    """Give when a segment is ended early. To fail fast is to allow no failure at all."""
+    if fail_fast:
+        return FailureLimit(count=1)
+    return max_failures or settings.max_failures
 
 
 def plan_options(

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from upgrader.errors import RunError
-from upgrader.model import AttemptStatus, Direction, Outcome, Scope, Step
-from upgrader.sequence.plan import Refusal, Stop
+from upgrader.events import SegmentFinished
+from upgrader.model import AttemptStatus, Direction, FailureLimit, Outcome, Scope, Step
+from upgrader.sequence.plan import QuarantinedWorkspace, Refusal, Stop
 from upgrader.version import ReleaseVersion
 
 
@@ -17,9 +18,9 @@ class StepResult:
     """What became of one attempt at a step in a scope.
 
     Attributes:
-        status: `completed` (`reverted` on the way down), `failed` or `interrupted`.
+        status: `completed` (`reverted` on the way down), `failed`, `skipped` or `interrupted`.
         tries: how often its transaction was tried.
-        error: the text of the history, redacted and cut; None if completed.
+        error: the text of the history, redacted and cut: the error, or why it was skipped; None if completed.
     """
 
     step: Step
@@ -43,6 +44,7 @@ class StepSummary:
     step: Step
     completed: int = 0
     failed: int = 0
+    skipped: int = 0
     seconds: float = 0.0
 
 
@@ -54,7 +56,39 @@ class SegmentResult:
     total: int
     done: int = 0
     failed: int = 0
+    skipped: int = 0
     left_out: int = 0
+
+    def finished(self, seconds: float) -> SegmentFinished:
+        """Give the event of its end."""
+        return SegmentFinished(
+            self.version, self.done, self.failed, self.left_out, seconds, skipped=self.skipped
+        )
+
+    def count(self, end: StepResult | None) -> str:
+        """Count a workspace by the step at which it ended, None if it came through; give the word for it."""
+        if end is None:
+            self.done += 1
+            return "done"
+        self.failed += end.status is AttemptStatus.FAILED
+        self.skipped += end.status is AttemptStatus.SKIPPED
+        told = (AttemptStatus.FAILED, AttemptStatus.SKIPPED)
+        return end.status.value if end.status in told else "interrupted"
+
+
+@dataclass(frozen=True, slots=True)
+class TooManyFailures:
+    """Why a segment was ended before all its workspaces had their turn.
+
+    Attributes:
+        failed: how many had failed then.
+        left_workspaces: how many had not begun.
+    """
+
+    version: ReleaseVersion
+    limit: FailureLimit
+    failed: int
+    left_workspaces: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +122,9 @@ class RunReport:
         outcome: how it ended.
         simulated_to: for a dry run that ended early: the highest version that was looked at wholly.
         late: ids of workspaces that were taken through a version after the database had gone past it.
+        skipped: steps that their commands put off; each is tried again by the next run.
+        quarantined: the workspaces that were set aside when the run ended: it left them alone.
+        too_many_failures: what ended a segment early; None where nothing did.
         left: how many steps were planned and not begun, where the run was stopped.
         error: what cut the run off: a lost connection, a lost lock, a history that cannot be written.
     """
@@ -105,6 +142,9 @@ class RunReport:
     steps: dict[str, StepSummary] = field(default_factory=dict)
     segments: dict[ReleaseVersion, SegmentResult] = field(default_factory=dict)
     failures: list[StepResult] = field(default_factory=list)
+    skipped: list[StepResult] = field(default_factory=list)
+    quarantined: Sequence[QuarantinedWorkspace] = ()
+    too_many_failures: TooManyFailures | None = None
     deferred: Sequence[Step] = ()
     refusals: Sequence[Refusal] = ()
     warnings: list[str] = field(default_factory=list)
@@ -124,14 +164,27 @@ class RunReport:
         return sum(summary.completed for summary in self.steps.values())
 
     def add(self, result: StepResult) -> None:
-        """Count one attempt; keep it where it failed."""
+        """Count one attempt; keep it where it failed or was skipped."""
         summary = self.steps.setdefault(result.step.name, StepSummary(result.step))
         summary.seconds += result.seconds
         if result.is_completed:
             summary.completed += 1
+        elif result.status is AttemptStatus.SKIPPED:
+            summary.skipped += 1
+            self.skipped.append(result)
         else:
             summary.failed += 1
             self.failures.append(result)
+
+    def ends_early(self, segment: SegmentResult, limit: FailureLimit, *, left_workspaces: int) -> bool:
+        """Tell whether a segment has too many failures to go on, and keep that it ended for it.
+
+        A run of one segment after the other counts what failed in a version before, too.
+        """
+        if not limit.is_reached(failed=segment.failed, total=segment.total):
+            return False
+        self.too_many_failures = TooManyFailures(segment.version, limit, segment.failed, left_workspaces)
+        return True
 
     def segment(self, version: ReleaseVersion) -> SegmentResult:
         """Give the counts of a version's workspaces."""

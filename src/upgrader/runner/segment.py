@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from upgrader.events import EventSink, SegmentFinished, SegmentStarted, WorkspaceFinished
-from upgrader.model import AttemptStatus, Direction, Progress, Scope, Workspace
+from upgrader.events import EventSink, SegmentStarted, WorkspaceFinished
+from upgrader.model import AttemptStatus, Direction, FailureLimit, Progress, Scope, Workspace
 from upgrader.runner.execution import LeftOut, StepTask
-from upgrader.runner.result import RunReport, SegmentResult, StepResult
+from upgrader.runner.result import RunReport, StepResult
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.sequence.plan import WorkspaceTask
@@ -44,7 +44,7 @@ class SequentialExecutor:
         emit: EventSink,
         stop: StopToken,
         check_lock: Callable[[], None],
-        fail_fast: bool,
+        limit: FailureLimit,
         direction: Direction = Direction.UP,
     ) -> None:
         """Take the parts."""
@@ -54,7 +54,7 @@ class SequentialExecutor:
         self._emit = emit
         self._stop = stop
         self._check_lock = check_lock
-        self._fail_fast = fail_fast
+        self._limit = limit
 
     def run(
         self,
@@ -70,17 +70,14 @@ class SequentialExecutor:
         self._emit(SegmentStarted(version, len(tasks)))
         not_through: set[str] = set()
         for index, task in enumerate(tasks, start=1):
-            if self._stop.requested or (self._fail_fast and not_through and result.failed):
+            left = len(tasks) - index + 1
+            if self._stop.requested or self._report.ends_early(result, self._limit, left_workspaces=left):
                 self._report.left += sum(len(rest.steps) for rest in tasks[index - 1 :])
                 break
             workspace = workspaces[task.workspace_id]
             if not self._run_workspace(version, task, workspace, index, len(tasks), progress(workspace.id)):
                 not_through.add(workspace.id)
-        self._emit(
-            SegmentFinished(
-                version, result.done, result.failed, result.left_out, time.perf_counter() - started
-            )
-        )
+        self._emit(result.finished(time.perf_counter() - started))
         return not_through
 
     def _run_workspace(
@@ -96,16 +93,12 @@ class SequentialExecutor:
         segment = self._report.segment(version)
         outcome, error = "done", None
         try:
-            failure = self._run_steps(task, workspace, index, total, progress)
+            end = self._run_steps(task, workspace, index, total, progress)
         except LeftOut:
             outcome = "left-out"
             segment.left_out += 1
         else:
-            if failure is None:
-                segment.done += 1
-            else:
-                outcome, error = _name(failure), failure.error
-                _count(segment, failure)
+            outcome, error = segment.count(end), end.error if end else None
         seconds = time.perf_counter() - started
         self._emit(WorkspaceFinished(version, workspace, index, total, outcome, seconds, error))
         return outcome == "done"
@@ -134,12 +127,3 @@ class SequentialExecutor:
             if not result.is_completed:
                 return result
         return None
-
-
-def _name(failure: StepResult) -> str:
-    return "failed" if failure.status is AttemptStatus.FAILED else "interrupted"
-
-
-def _count(segment: SegmentResult, failure: StepResult) -> None:
-    if failure.status is AttemptStatus.FAILED:
-        segment.failed += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from upgrader.command import SkipWorkspace
 from upgrader.database.failures import describe_failure, needs_missing_extension
 from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, RunSupersededError, StepError
@@ -55,7 +56,7 @@ class StepRunner:
                     f"the server ended the connection while {task.step.name} ran"
                 ) from error
             # An author's command may raise anything, SystemExit too: it is a failed step, not the end of the run.
-            status, text = AttemptStatus.FAILED, self.failure_text(error)
+            status, text = self.end_of(error)
         if status is not task.direction.done:
             execution.record(status, text)
         seconds = time.perf_counter() - started
@@ -78,6 +79,12 @@ class StepRunner:
             checksum=task.step.checksum,
             direction=task.direction,
         )
+
+    def end_of(self, error: BaseException) -> tuple[AttemptStatus, str]:
+        """Say what an exception out of a command makes of its step, and with which words."""
+        if isinstance(error, SkipWorkspace):
+            return AttemptStatus.SKIPPED, self.parts.redact(error.reason)
+        return AttemptStatus.FAILED, self.failure_text(error)
 
     def failure_text(self, error: BaseException) -> str:
         """Tell a failure as the history keeps it: redacted and cut."""

@@ -128,7 +128,7 @@ class UpgradeRun:
 
     def _begin(self) -> None:
         report, parts, survey, plan = self._report, self._parts, self._survey, self._plan
-        report.target = plan.target
+        report.target, report.quarantined = plan.target, plan.quarantined
         report.warnings.extend(plan.warnings)
         report.is_first = survey.state.is_first
         if survey.state.is_first and not plan.refusals:
@@ -137,9 +137,9 @@ class UpgradeRun:
             parts.emit(Notice(warning, "warning"))
 
     def _enrol_everything(self, survey: Survey) -> None:
-        state, parts = survey.state, self._parts
-        parts.emit(FirstUpgrade(count_tables(parts.lock), len(state.members) + len(state.others)))
-        rows = [*state.members, *state.others]
+        parts = self._parts
+        parts.emit(FirstUpgrade(count_tables(parts.lock), len(survey.rows)))
+        rows = survey.rows
         new = [Scope(row.workspace_id) for row in rows if row.progress.enrolment == Enrolment()]
         parts.store.mark(
             Enrolment(), [INSTANCE, *new], label="enrolment", executed_by=parts.settings.app_version.text
@@ -164,6 +164,7 @@ class UpgradeRun:
         return (
             self._parts.stop.requested
             or bool(self._plan.refusals)
+            or self._report.too_many_failures is not None
             or (self._options.fail_fast and bool(self._report.failures))
         )
 
@@ -216,7 +217,8 @@ class UpgradeRun:
     def _finish(self) -> None:
         report, parts, survey, plan = self._report, self._parts, self._survey, self._plan
         report.deferred = plan.deferred
-        report.stop = plan.stop
+        report.stop = None if report.too_many_failures else plan.stop
+        report.quarantined = plan.quarantined
         report.unenrolled = [
             member.workspace_id
             for member in survey.state.members
@@ -229,7 +231,7 @@ class UpgradeRun:
     def _outcome(self, plan: Plan) -> Outcome:
         """Where several apply: failed, interrupted, refused, stopped, done."""
         report = self._report
-        if any(failure.status is AttemptStatus.FAILED for failure in report.failures):
+        if report.skipped or any(one.status is AttemptStatus.FAILED for one in report.failures):
             return Outcome.FAILED
         if self._parts.stop.requested:
             return Outcome.INTERRUPTED

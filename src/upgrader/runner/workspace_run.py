@@ -11,6 +11,7 @@ from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
 from upgrader.runner.upgrade import RunParts
 from upgrader.sequence.plan import Selection, WorkspaceTask
+from upgrader.sequence.quarantined import find_quarantined
 from upgrader.sequence.selection import select
 from upgrader.sequence.sequence import StepSequence
 from upgrader.sequence.state import Member
@@ -42,13 +43,16 @@ class WorkspaceRun:
         parts.store.interrupt_running()
         survey = take_survey(session=parts.steps.session, store=parts.store, source=parts.source)
         tasks = list(self._tasks(survey))
+        report.quarantined = find_quarantined(
+            parts.sequence.covered_by(parts.settings.app_version), survey.state
+        )
         if report.refusals:
             report.outcome = Outcome.REFUSED
             return
         parts.emit(VersionStarted(self._step.version, 0, len(tasks)))
         progress = {member.workspace_id: member.progress for member in survey.state.members}
         parts.executor.run(self._step.version, tasks, survey.workspaces, progress.__getitem__)
-        if report.failures:
+        if report.failures or report.skipped:
             report.outcome = Outcome.FAILED
         elif parts.stop.requested:
             report.outcome = Outcome.INTERRUPTED

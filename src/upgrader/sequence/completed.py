@@ -37,7 +37,8 @@ class CompletedNames:
 
     def __init__(self, state: DatabaseState) -> None:
         in_scope = [state.instance, *(member.progress for member in state.members)]
-        everywhere = [*in_scope, *(member.progress for member in state.others)]
+        outside = (member.progress for member in (*state.others, *state.quarantined))
+        everywhere = [*in_scope, *outside]
         self._distinct = {id(progress): progress for progress in everywhere}
         self._holders = Counter(map(id, in_scope))
         names = set[str]().union(*(progress.completed for progress in self._distinct.values()))

@@ -50,7 +50,8 @@ class Descent:
     @cached_property
     def everyone(self) -> DatabaseState:
         """The database with every workspace in scope, whatever its status."""
-        return replace(self.state, members=[*self.state.members, *self.state.others], others=())
+        others = (member for member in self.state.others if member.quarantine is None)
+        return replace(self.state, members=[*self.state.members, *others], others=())
 
     @cached_property
     def roster(self) -> Roster:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from upgrader.sequence.plan import PlannedVersion, Refusal, Selection, Stop
+from upgrader.sequence.plan import PlannedVersion, QuarantinedWorkspace, Refusal, Selection, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,7 @@ class DownPlan:
         target: the version that was asked for; None where a number of steps was.
         steps: every step that would be taken back anywhere, newest first, also what a filter or a barrier keeps.
         unfinished: those of them that are half done somewhere, newest first.
+        quarantined: the workspaces that are set aside: nothing is taken back in them.
     """
 
     versions: Sequence[PlannedVersion] = ()
@@ -74,6 +75,7 @@ class DownPlan:
     target: ReleaseVersion | None = None
     steps: tuple[Step, ...] = ()
     unfinished: tuple[UnfinishedStep, ...] = ()
+    quarantined: tuple[QuarantinedWorkspace, ...] = ()
 
     @property
     def is_empty(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from upgrader.model import Step
+    from upgrader.model import Quarantine, Step
     from upgrader.version import ApplicationVersion, ReleaseVersion
 
 
@@ -71,6 +71,7 @@ class RefusalReason(StrEnum):
     NO_WORKSPACE_SOURCE = "no-workspace-source"
     NO_WORKSPACE_IN_SCOPE = "no-workspace-in-scope"
     UNKNOWN_WORKSPACE = "unknown-workspace"
+    QUARANTINED_WORKSPACE = "quarantined-workspace"
     SELECTION_BEHIND_BARRIER = "selection-behind-barrier"
     IRREVERSIBLE = "irreversible"
     BELOW_BASELINE = "below-baseline"
@@ -156,6 +157,19 @@ class Stop:
     workspace_ids: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class QuarantinedWorkspace:
+    """A workspace that is set aside.
+
+    Attributes:
+        misses: the first version of which something is pending in it; None where nothing is.
+    """
+
+    workspace_id: str
+    quarantine: Quarantine
+    misses: ReleaseVersion | None
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a run would do.
@@ -166,6 +180,7 @@ class Plan:
         refusals: if there are any, nothing may run (`versions` is then what would run without them).
         warnings: sentences for the operator: running out of order, ahead, zero workspaces, …
         target: the version that a complete run reaches.
+        quarantined: the workspaces that are set aside, in order: the run leaves them alone.
     """
 
     versions: Sequence[PlannedVersion] = ()
@@ -173,6 +188,7 @@ class Plan:
     refusals: tuple[Refusal, ...] = ()
     warnings: tuple[str, ...] = ()
     target: ReleaseVersion | None = None
+    quarantined: tuple[QuarantinedWorkspace, ...] = ()
 
     @property
     def is_empty(self) -> bool:

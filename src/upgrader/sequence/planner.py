@@ -16,6 +16,7 @@ from upgrader.sequence.filtered import walk_filtered
 from upgrader.sequence.missing import find_missing
 from upgrader.sequence.pending import inferred_version, pending_steps, reached
 from upgrader.sequence.plan import Plan, PlanOptions, Refusal
+from upgrader.sequence.quarantined import find_quarantined, quarantine_warnings
 from upgrader.sequence.refusals import find_refusals, names_ahead
 from upgrader.sequence.selection import select
 from upgrader.sequence.situation import Situation
@@ -62,6 +63,7 @@ def make_plan(sequence: StepSequence, state: DatabaseState, options: PlanOptions
         refusals=refusals,
         warnings=(*_warnings(situation), *found.warnings),
         target=situation.target,
+        quarantined=find_quarantined(situation.due, situation.state),
     )
 
 
@@ -98,3 +100,4 @@ def _warnings(situation: Situation) -> Iterator[str]:
     if options.to is not None and not options.app_version.covers(options.to):
         yield f"{options.to} is above app_version: the run ends at {options.app_version}"
     yield from emptiness_warnings(situation)
+    yield from quarantine_warnings(situation)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from upgrader.sequence.plan import Refusal, RefusalReason, Selection
-from upgrader.sequence.wording import counted, listed
+from upgrader.sequence.wording import NAMED_AT_MOST, counted, listed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,9 +31,13 @@ def select(selection: Selection, state: DatabaseState) -> Selected:
     if named:
         ids = [workspace_id for workspace_id in ids if workspace_id in named]
     there = {member.workspace_id for member in state.members}
-    unknown = tuple(workspace_id for workspace_id in asked if workspace_id not in there)
-    refusals = (_unknown(unknown, state),) if unknown else ()
-    return Selected(frozenset(ids[: selection.count_limit]), refusals)
+    aside = {member.workspace_id: member for member in state.quarantined}
+    unknown = tuple(one for one in asked if one not in there and one not in aside)
+    refusals = [_unknown(unknown, state)] if unknown else []
+    refused = [aside[one] for one in asked if one in aside]
+    if refused:
+        refusals.append(_quarantined(refused))
+    return Selected(frozenset(ids[: selection.count_limit]), tuple(refusals))
 
 
 def _from(members: Sequence[Member], start: str | None) -> Sequence[Member]:
@@ -57,6 +61,21 @@ def _unknown(ids: tuple[str, ...], state: DatabaseState) -> Refusal:
         RefusalReason.UNKNOWN_WORKSPACE,
         message="; ".join(parts),
         hint=f"`upgrader workspace list` shows the workspaces; those of status {configured} are in scope",
+        subjects=ids,
+    )
+
+
+def _quarantined(members: Sequence[Member]) -> Refusal:
+    ids = tuple(member.workspace_id for member in members)
+    texts = [
+        f"workspace {member.workspace_id} is quarantined: {member.quarantine.reason}"
+        for member in members
+        if member.quarantine
+    ]
+    return Refusal(
+        RefusalReason.QUARANTINED_WORKSPACE,
+        message="; ".join(texts[:NAMED_AT_MOST]),
+        hint=f"`upgrader workspace release {' '.join(ids[:NAMED_AT_MOST])}` brings it back, once it is mended",
         subjects=ids,
     )
 

@@ -25,7 +25,9 @@ def find_source_refusals(situation: Situation) -> Iterator[Refusal]:
     if situation.lacks_source:
         if not works_before_source(situation):
             yield _no_source(situation.segments[0], situation)
-    elif situation.segments and not situation.state.members and situation.state.others:
+        return
+    state = situation.state
+    if situation.segments and state.others and not (state.members or state.quarantined):
         yield _none_in_scope(situation)
 
 
@@ -60,7 +62,8 @@ def stop_at_segment(situation: Situation) -> Stop:
 def emptiness_warnings(situation: Situation) -> Iterator[str]:
     """Say that there are no workspaces, where there are segments."""
     state = situation.state
-    if situation.segments and not situation.lacks_source and not state.members and not state.others:
+    is_empty = not (state.members or state.others or state.quarantined)
+    if situation.segments and not situation.lacks_source and is_empty:
         yield f"the workspace {state.source_description} is empty: 0 workspaces"
 
 

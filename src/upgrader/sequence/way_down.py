@@ -16,6 +16,7 @@ from upgrader.sequence.descent import Descent, VersionDescent
 from upgrader.sequence.down_plan import DownOptions, DownPlan
 from upgrader.sequence.down_refusals import enrolled_ahead, find_down_refusals
 from upgrader.sequence.plan import PlannedVersion, Refusal, RefusalReason, Stop, StopReason
+from upgrader.sequence.quarantined import find_quarantined
 from upgrader.sequence.segment import SegmentTasks
 from upgrader.sequence.selection import select
 from upgrader.sequence.wording import counted, listed
@@ -51,6 +52,7 @@ def make_way_down(sequence: StepSequence, state: DatabaseState, options: DownOpt
         target=options.to,
         steps=descent.steps,
         unfinished=descent.unfinished,
+        quarantined=find_quarantined(sequence.covered_by(options.app_version), state),
     )
 
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from upgrader.model.finding import Severity
+from upgrader.model import FailureLimit, Severity
 from upgrader.settings.database_url import check_database_url, passwords_in
 from upgrader.settings.table_name import TableName, check_identifier
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -102,6 +102,12 @@ def _location(value: str | Path) -> str | Path:
     if isinstance(value, str) and not value.strip():
         raise ValueError("an entry is empty: name a directory or a package")
     return value
+
+
+def _max_failures(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise PydanticCustomError("failure_limit_type", "Input should be a number, or a text like '5%'")
+    return FailureLimit.parse(str(value)).text
 
 
 _Identifier = Annotated[str, AfterValidator(check_identifier)]
@@ -200,6 +206,8 @@ class Settings(SettingsGroup):
         lock_tries: how often a step is tried in all when it cannot get its locks.
         lock_retry_initial_seconds: the first pause between two tries; it grows up to
         lock_retry_max_seconds: the longest pause.
+        max_failures: with so many failed workspaces, or more than so large a part of them (`"5%"`), a segment is
+            ended early; None: never.
         dry_run_lock_seconds: how long a dry run may block readers or writers of a table.
         connect_timeout_seconds: how long one attempt to connect may take; whole seconds, as in libpq.
         metadata: `package.module:attribute` of the application's MetaData, one or more.
@@ -220,6 +228,7 @@ class Settings(SettingsGroup):
     lock_tries: _Count = 10
     lock_retry_initial_seconds: _PauseSeconds = 0.5
     lock_retry_max_seconds: _PauseSeconds = 30.0
+    max_failures: Annotated[str, BeforeValidator(_max_failures)] | None = None
     dry_run_lock_seconds: _TimeoutSeconds = 2.0
     connect_timeout_seconds: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=86_400)] = 10
     metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
@@ -243,6 +252,11 @@ class Settings(SettingsGroup):
     def application_version(self) -> ApplicationVersion | None:
         """`app_version` as a value to compare; None where none was given."""
         return None if self.app_version is None else ApplicationVersion.parse(self.app_version)
+
+    @property
+    def failure_limit(self) -> FailureLimit:
+        """`max_failures` as a value; without one it is never reached."""
+        return FailureLimit() if self.max_failures is None else FailureLimit.parse(self.max_failures)
 
     @property
     def secrets(self) -> tuple[str, ...]:

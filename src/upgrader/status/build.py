@@ -77,9 +77,9 @@ def build_status(
     )
     standings = Standings(yardstick)
     plan = make_plan(sequence, state, replace(options, selection=Selection()))
-    shown = (
-        [m for m in asked if standings.of(m.progress).health is Health.FAILED] if query.failed_only else asked
-    )
+    shown = asked
+    if query.failed_only:
+        shown = [m for m in asked if m.quarantine is None and standings.of(m.progress).health.is_stuck]
     instance, deferred = _instance_status(yardstick, state, store)
     return StatusReport(
         database=database,
@@ -87,8 +87,8 @@ def build_status(
         target=plan.target,
         is_first=state.is_first,
         instance=instance,
-        summary=_counts(state.members, standings),
-        judged=_counts(asked, standings),
+        summary=_counts([*state.members, *state.quarantined], standings),
+        judged=_counts(asked if query.workspace_ids else state.members, standings),
         out_of_scope=len(state.others),
         rows=WorkspaceRows(
             shown,
@@ -96,6 +96,7 @@ def build_status(
             standings=standings,
             failed=_failed_by_workspace(shown, standings, store),
         ),
+        quarantined=plan.quarantined,
         unenrolled=tuple(m.workspace_id for m in state.members if standings.of(m.progress).is_held),
         deferred=deferred,
         missing=find_missing(sequence.covered_by(options.app_version), state),
@@ -106,22 +107,23 @@ def build_status(
 
 
 def _asked(state: DatabaseState, query: StatusQuery) -> Sequence[Member]:
+    """Give the workspaces that were asked for; those that are set aside come last."""
+    everybody = [*state.members, *state.quarantined] if state.quarantined else state.members
     if not query.workspace_ids:
-        return state.members
-    selected = select(Selection(workspace_ids=query.workspace_ids), state)
+        return everybody
+    known = replace(state, members=everybody, quarantined=())
+    selected = select(Selection(workspace_ids=query.workspace_ids), known)
     for refusal in selected.refusals:
         raise UnknownWorkspaceError(refusal.message, hint=refusal.hint)
-    return [member for member in state.members if member.workspace_id in selected.workspace_ids]
-
-
-def _failed(members: Sequence[Member], standings: Standings) -> Sequence[Member]:
-    return [member for member in members if standings.of(member.progress).health is Health.FAILED]
+    return [member for member in everybody if member.workspace_id in selected.workspace_ids]
 
 
 def _counts(members: Sequence[Member], standings: Standings) -> Mapping[Health, int]:
-    by_progress = Counter(id(member.progress) for member in members)
     counts = dict.fromkeys(Health, 0)
-    for progress in {id(member.progress): member.progress for member in members}.values():
+    active = [member for member in members if member.quarantine is None]
+    counts[Health.QUARANTINED] = len(members) - len(active)
+    by_progress = Counter(id(member.progress) for member in active)
+    for progress in {id(member.progress): member.progress for member in active}.values():
         counts[standings.of(progress).health] += by_progress[id(progress)]
     return counts
 

@@ -18,13 +18,20 @@ if TYPE_CHECKING:
 
 
 class Health(StrEnum):
-    """How a scope is. The first that is true of it, in the order failed, behind, slow-pending, ahead."""
+    """How a scope is. The first that is true of it: quarantined, failed, skipped, behind, slow-pending, ahead."""
 
     UP_TO_DATE = "up-to-date"
     SLOW_PENDING = "slow-pending"
     BEHIND = "behind"
     FAILED = "failed"
+    SKIPPED = "skipped"
     AHEAD = "ahead"
+    QUARANTINED = "quarantined"
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a step of it was tried and has not come through: it failed, or the command put it off."""
+        return self in (Health.FAILED, Health.SKIPPED)
 
     def is_good(self, *, include_slow: bool) -> bool:
         """Tell whether an application may go on with it.
@@ -56,6 +63,8 @@ def scope_health(
     pending = pending_steps(due, progress, workspace=workspace)
     if any(has_failed(step, progress, is_run_alive=is_run_alive) for step in pending):
         return Health.FAILED
+    if any(progress.is_skipped(step) for step in pending):
+        return Health.SKIPPED
     if workspace and progress.enrolment is None and not unenrolled_run_all:
         return Health.BEHIND
     if any(not (step.is_slow or step.after_slow) for step in pending):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from upgrader.model import AttemptStatus, Step
     from upgrader.sequence.missing import MissingStep
-    from upgrader.sequence.plan import Refusal
+    from upgrader.sequence.plan import QuarantinedWorkspace, Refusal
     from upgrader.status.health import Health
     from upgrader.status.running import RunningUpgrade
     from upgrader.version import ReleaseVersion
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class FailedStep:
-    """The latest attempt at a pending step, which failed or was cut off.
+    """The latest attempt at a pending step, which failed, was skipped or was cut off.
 
     Attributes:
-        status: `failed` or `interrupted`; `running` where its run has died since.
-        error: as in the history; of a workspace's step the first line only. None for a dead run's.
+        status: `failed`, `skipped` or `interrupted`; `running` where its run has died since.
+        error: as in the history, the reason where it was skipped; of a workspace's step the first line only.
+            None for a dead run's.
         finished_at: None for a dead run's.
     """
 
@@ -68,7 +69,7 @@ class WorkspaceStatus:
         status: what the workspace table or provider says; None where it says none.
         pending_count: of a workspace that is not enrolled: what would run after `--at start`.
         failed_step: the first failed step in order; None where there is none.
-        note: `not enrolled`, or None.
+        note: `not enrolled`, the reason of a quarantine, or None.
     """
 
     workspace_id: str
@@ -96,8 +97,9 @@ class StatusReport:
         target: the version that a complete upgrade reaches; None where no step is due.
         is_first: there is no history yet; everything then counts as enrolled at the beginning.
         summary: the number of workspaces of each health, over all in scope; every health is there.
-        judged: the same over those that were asked for by id (all in scope where none was): what `is_good`
-            goes by.
+        judged: the same over those that were asked for by id (all in scope that are not set aside where none
+            was): what `is_good` goes by.
+        quarantined: the workspaces in scope that are set aside.
         out_of_scope: how many workspaces have a status that is not configured.
         unenrolled: ids of the workspaces in scope that are not enrolled and hold every run.
         deferred: the pending slow steps.
@@ -117,6 +119,7 @@ class StatusReport:
     judged: Mapping[Health, int]
     out_of_scope: int
     rows: Sequence[WorkspaceStatus]
+    quarantined: tuple[QuarantinedWorkspace, ...] = ()
     unenrolled: tuple[str, ...] = ()
     deferred: tuple[Step, ...] = ()
     missing: tuple[MissingStep, ...] = ()

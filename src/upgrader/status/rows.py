@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
+from upgrader.status.health import Health
 from upgrader.status.report import FailedStep, WorkspaceStatus
 
 if TYPE_CHECKING:
@@ -59,11 +60,15 @@ class WorkspaceRows(Sequence[WorkspaceStatus]):
             workspace_id=member.workspace_id,
             display_name=workspace.display_name,
             status=workspace.status,
-            health=standing.health,
+            health=standing.health if member.quarantine is None else Health.QUARANTINED,
             inferred_version=standing.inferred_version,
             last_step=standing.last_step,
             pending_count=standing.pending_count,
             enrolled_at=standing.enrolled_at,
             failed_step=self._failed.get(member.workspace_id),
-            note=NOT_ENROLLED if standing.is_held else None,
+            note=member.quarantine.reason
+            if member.quarantine
+            else NOT_ENROLLED
+            if standing.is_held
+            else None,
         )

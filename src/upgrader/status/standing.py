@@ -52,7 +52,11 @@ class Yardstick:
         """Say how a scope of that progress is."""
         due = self.sequence.covered_by(self.application)
         pending = pending_steps(due, progress, workspace=workspace)
-        failed = (step for step in pending if has_failed(step, progress, is_run_alive=self.is_run_alive))
+        failed = (
+            step
+            for step in pending
+            if has_failed(step, progress, is_run_alive=self.is_run_alive) or progress.is_skipped(step)
+        )
         return Standing(
             health=scope_health(
                 due,

@@ -28,6 +28,7 @@ class Simulation:
         self.due = due if options.to is None else due.up_to(options.to)
         self.options = options
         self.instance = state.instance
+        self.quarantined = state.quarantined
         self.members = {member.workspace_id: member.progress for member in state.members}
         self.ran: list[tuple[str | None, Step]] = []
         self.steps_left: int | None = None
@@ -35,7 +36,7 @@ class Simulation:
     @property
     def state(self) -> DatabaseState:
         members = [Member(one, progress, "ACTIVE") for one, progress in self.members.items()]
-        return DatabaseState(self.instance, members)
+        return DatabaseState(self.instance, members, quarantined=self.quarantined)
 
     def carry_out(self, plan: Plan, *, killed_after: int | None = None) -> None:
         """Run every step of a plan, or the first so many; each must be pending when its turn comes."""

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit.sequence.builders import seq, version
 from tests.unit.sequence.simulation import Simulation, positions
-from upgrader.model import AttemptStatus, Enrolment, Progress
+from upgrader.model import AttemptStatus, Enrolment, Progress, Quarantine
 from upgrader.sequence.plan import PlanOptions, RefusalReason, Selection, StopReason
 from upgrader.sequence.planner import make_plan
 from upgrader.sequence.sequence import StepSequence
@@ -18,6 +19,7 @@ from upgrader.version import ApplicationVersion
 
 VERSIONS = ["1.0.0", "1.1.0rc1", "1.1.0", "1.2.0", "1.3.0"]
 WORKSPACES = ["a", "b", "c", "d"]
+QUARANTINE = Quarantine("broken", "somebody", datetime(2026, 1, 1, tzinfo=UTC), "1.0.0")
 OFTEN = settings(max_examples=200, deadline=None)
 SOMETIMES = settings(max_examples=80, deadline=None)
 
@@ -36,7 +38,7 @@ def sequences(draw: st.DrawFn) -> StepSequence:
 def progresses(draw: st.DrawFn, sequence: StepSequence, *, workspace: bool) -> Progress:
     """Give any history of a scope, likely or not."""
     own = [step.name for step in sequence if step.is_workspace is workspace]
-    statuses = st.sampled_from([None, "completed", "completed", "failed", "reverted"])
+    statuses = st.sampled_from([None, "completed", "completed", "failed", "skipped", "reverted"])
     history = {name: draw(statuses) for name in own}
     marks = [None, None, None, *(part.version for part in sequence.versions)]
     return Progress(
@@ -45,7 +47,7 @@ def progresses(draw: st.DrawFn, sequence: StepSequence, *, workspace: bool) -> P
         open={
             name: AttemptStatus(status)
             for name, status in history.items()
-            if status in ("failed", "reverted")
+            if status in ("failed", "skipped", "reverted")
         },
         through=draw(st.sampled_from(marks)),
     )
@@ -55,8 +57,16 @@ def progresses(draw: st.DrawFn, sequence: StepSequence, *, workspace: bool) -> P
 def states(draw: st.DrawFn, sequence: StepSequence) -> DatabaseState:
     shared = draw(st.lists(progresses(sequence, workspace=True), min_size=1, max_size=3))
     ids = draw(st.lists(st.sampled_from(WORKSPACES), unique=True))
-    members = [Member(one, draw(st.sampled_from(shared)), "ACTIVE") for one in ids]
-    return DatabaseState(draw(progresses(sequence, workspace=False)), members)
+    aside = draw(st.sets(st.sampled_from(WORKSPACES), max_size=2))
+    everybody = [
+        Member(one, draw(st.sampled_from(shared)), "ACTIVE", QUARANTINE if one in aside else None)
+        for one in ids
+    ]
+    return DatabaseState(
+        draw(progresses(sequence, workspace=False)),
+        [member for member in everybody if member.quarantine is None],
+        quarantined=[member for member in everybody if member.quarantine is not None],
+    )
 
 
 @st.composite
@@ -196,6 +206,74 @@ def test_who_was_attempted_is_left_alone_and_holds_the_barrier(case: Case, attem
     Simulation(sequence, state, again).carry_out(made)
     if made.stop and made.stop.reason is StopReason.WORKSPACES_LEFT:
         assert set(made.stop.workspace_ids) <= attempted
+
+
+@given(cases(), st.sampled_from(WORKSPACES))
+@OFTEN
+def test_who_is_set_aside_holds_no_barrier_and_gets_no_task(case: Case, workspace_id: str) -> None:
+    """The plan is the one that there would be without it, but that it is named, and `-w` refuses it."""
+    sequence, state, options = case
+    made = make_plan(*case)
+    aside = [member.workspace_id for member in state.quarantined]
+    assert [one.workspace_id for one in made.quarantined] == aside
+    assert not any(task.workspace_id in aside for one in made.versions for task in one.tasks)
+    assert made.stop is None or not set(made.stop.workspace_ids) & set(aside)
+    refused = make_plan(sequence, state, replace(options, selection=Selection((workspace_id,))))
+    by_quarantine = [one for one in refused.refusals if one.reason is RefusalReason.QUARANTINED_WORKSPACE]
+    assert bool(by_quarantine) is (workspace_id in aside)
+
+
+@given(cases())
+@OFTEN
+def test_who_is_released_catches_up_before_anything_newer(case: Case) -> None:
+    """Wherever the others have come to meanwhile, its first task is in the first version that it missed."""
+    sequence, _, options = case
+    ahead = Simulation(*case)
+    ahead.carry_out(make_plan(*case))
+    back = ahead.state.quarantined
+    members = sorted([*ahead.state.members, *(replace(one, quarantine=None) for one in back)], key=_id)
+    together = replace(ahead.state, members=members, quarantined=())
+    made = make_plan(sequence, together, options)
+    Simulation(sequence, together, options).carry_out(made)
+    for missed in make_plan(sequence, ahead.state, options).quarantined:
+        versions = [
+            one.version
+            for one in made.versions
+            if any(task.workspace_id == missed.workspace_id for task in one.tasks)
+        ]
+        if versions:
+            assert missed.misses is not None
+            assert missed.misses <= versions[0]
+
+
+@given(cases())
+@OFTEN
+def test_who_is_skipped_holds_the_barrier(case: Case) -> None:
+    """As one that failed does: nothing of a later version runs, in this run or by the next plan."""
+    sequence, state, options = case
+    made = make_plan(*case)
+    first = next((one for one in made.versions if one.tasks), None)
+    if first is None:
+        return
+    task = first.tasks[0]
+    (member,) = (one for one in state.members if one.workspace_id == task.workspace_id)
+    if member.progress.enrolment.covers(first.version):
+        return
+    opened = {**member.progress.open, task.steps[0].name: AttemptStatus.SKIPPED}
+    skipped = replace(member, progress=replace(member.progress, open=opened))
+    members = [skipped if one is member else one for one in state.members]
+    after = replace(state, members=members)
+    held = make_plan(
+        sequence, after, replace(options, attempted=frozenset({task.workspace_id}), under_way=True)
+    )
+    assert not any(not one.is_empty and one.version > first.version for one in held.versions)
+    again = make_plan(sequence, after, options)
+    tasks = [one for part in again.versions for one in part.tasks if one.workspace_id == task.workspace_id]
+    assert tasks[0].steps[0] == task.steps[0]
+
+
+def _id(member: Member) -> str:
+    return member.workspace_id
 
 
 @given(cases(), st.booleans(), st.none() | st.sampled_from(VERSIONS), st.booleans())

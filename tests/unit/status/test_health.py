@@ -83,7 +83,7 @@ def test_a_workspace(completed: str, failed: str, expected: Health) -> None:
         (AttemptStatus.RUNNING, False, Health.FAILED),
         (AttemptStatus.INTERRUPTED, True, Health.FAILED),
         (AttemptStatus.INTERRUPTED, False, Health.FAILED),
-        (AttemptStatus.SKIPPED, False, Health.SLOW_PENDING),
+        (AttemptStatus.SKIPPED, False, Health.SKIPPED),
         (AttemptStatus.REVERTED, False, Health.SLOW_PENDING),
     ],
 )
