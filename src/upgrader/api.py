@@ -14,6 +14,7 @@ from upgrader.events import EventSink, ignore_events, quiet
 from upgrader.history.layout import bring_up_to_date
 from upgrader.history.store import AttemptFilter
 from upgrader.model import Attempt, Direction, FailureLimit
+from upgrader.preflight.look import PreflightReport
 from upgrader.registry import Registry, load
 from upgrader.runner.database_access import DatabaseAccess, OpenRun
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
@@ -196,7 +197,7 @@ class Upgrader:
                 f"{version} is above app_version {self.app_version}",
                 hint="give a version that the application has, or set app_version",
             )
-        with self._access.run(wait_lock_seconds) as run:
+        with self._access.run(wait_lock_seconds, only_marks=True) as run:
             self._bring_up_to_date(run)
             survey = take_survey(session=run.session, store=run.store, source=self._access.source)
             return write_baseline(version, survey=survey, store=run.store, executed_by=self.app_version.text)
@@ -216,7 +217,7 @@ class Upgrader:
             LockHeldError: another run is at work.
         """
         sequence = self.registry.sequence.covered_by(self.app_version)
-        with self._access.run(wait_lock_seconds) as run:
+        with self._access.run(wait_lock_seconds, only_marks=True) as run:
             self._bring_up_to_date(run)
             survey = take_survey(session=run.session, store=run.store, source=self._access.source)
             return enrol_by_hand(
@@ -240,6 +241,11 @@ class Upgrader:
             survey = take_survey(session=reading.session, store=reading.store, source=self._access.source)
         plan = make_plan(sequence, survey.state, plan_options(options, self._access.run_settings))
         return PlanReport(plan, survey, options, reading.description, self.app_version.text)
+
+    def preflight(self) -> PreflightReport:
+        """Look for what would be in the way of a run; writes nothing, takes no lock."""
+        with translating():
+            return self._access.preflight()
 
     def history(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first."""

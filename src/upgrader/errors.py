@@ -10,6 +10,7 @@
     │   ├── LayoutError              the history schema is newer than this program, or cannot be made
     │   ├── WorkspaceSourceError     the workspace table, a column of it or the provider is not as configured
     │   ├── UnknownWorkspaceError    an id that is not there
+    │   ├── PreflightError           the database is not fit for a run (carries what was found)
     │   └── RefusedError             the plan says no (missing, ahead, not enrolled, unsupported, …)
     ├── LockHeldError                another upgrade holds the run lock
     ├── RunError                     a run that ended before its plan did
@@ -27,6 +28,10 @@ from __future__ import annotations
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from upgrader.model.preflight import PreflightFinding
 
 
 class UpgraderError(Exception):
@@ -96,6 +101,17 @@ class WorkspaceSourceError(OperatorError):
 
 class UnknownWorkspaceError(OperatorError):
     """There is no workspace of that id."""
+
+
+class PreflightError(OperatorError):
+    """The database is not fit for a run."""
+
+    def __init__(self, findings: Sequence[PreflightFinding]) -> None:
+        """Take what was found, of which something refuses the run."""
+        self.findings = tuple(findings)
+        refused = [finding for finding in self.findings if finding.level == "refuse"]
+        more = f" (and {len(refused) - 1} more)" if len(refused) > 1 else ""
+        super().__init__(f"{refused[0].message}{more}", hint=refused[0].hint)
 
 
 class RefusedError(OperatorError):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from upgrader.model import AttemptStatus, Direction, Scope, Step, Workspace
+from upgrader.model import AttemptStatus, Direction, PreflightFinding, Scope, Step, Workspace
 from upgrader.version import ReleaseVersion
 
 
@@ -24,6 +24,13 @@ class Notice(Event):
 
     message: str
     level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightFound(Event):
+    """Something that may stand in the way of the run that is about to begin."""
+
+    finding: PreflightFinding
 
 
 @dataclass(frozen=True, slots=True)

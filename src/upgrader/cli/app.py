@@ -22,6 +22,7 @@ from upgrader.cli.init import init
 from upgrader.cli.invocation import Invocation
 from upgrader.cli.list import list_commands
 from upgrader.cli.plan import plan
+from upgrader.cli.preflight import preflight
 from upgrader.cli.signals import ending_on_terminate
 from upgrader.cli.status import status
 from upgrader.cli.upgrade import upgrade
@@ -43,6 +44,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "generate": generate,
     "list": list_commands,
     "plan": plan,
+    "preflight": preflight,
     "upgrade": upgrade,
     "downgrade": downgrade,
     "status": status,

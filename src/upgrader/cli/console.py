@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from upgrader.cli.render.blocks import Block, Line, to_text
-from upgrader.errors import LoadingError, UpgraderError
+from upgrader.errors import LoadingError, PreflightError, UpgraderError
 
 if TYPE_CHECKING:
     from upgrader.redaction import Redactor
@@ -199,6 +199,9 @@ def problem_blocks(message: str, hint: str | None = None) -> list[Block]:
 
 def error_blocks(error: UpgraderError) -> list[Block]:
     """Give an error with all that it carries: the problems of the command modules each with its places."""
+    if isinstance(error, PreflightError):
+        refused = [one for one in error.findings if one.level == "refuse"]
+        return [block for one in refused for block in problem_blocks(one.message, one.hint)]
     if not isinstance(error, LoadingError):
         return problem_blocks(error.message, error.hint)
     blocks: list[Block] = [Line(error.message, label="error:", style="error")]

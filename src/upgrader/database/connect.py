@@ -138,6 +138,10 @@ def identifier(*parts: str) -> str:
     return sql.Identifier(*parts).as_string(None)
 
 
+DIRECT_URL = (
+    "give a direct URL: host and port of the PostgreSQL server itself (5432 as a rule), not the pooler's; "
+    "a run needs sessions of its own, for its lock and its settings"
+)
 _HINTS = (
     ("password authentication failed", "check user and password; a .pgpass file or PGPASSWORD works too"),
     ("no password supplied", "give a password in the URL, in a .pgpass file or in PGPASSWORD"),
@@ -146,7 +150,7 @@ _HINTS = (
     ("starting up", "the server is starting: wait a moment and run the same command again"),
     ("too many connections", "free a connection on the server, then run the same command again"),
     ("remaining connection slots", "free a connection on the server, then run the same command again"),
-    ("unsupported startup parameter", "a connection pooler is in between: give a direct URL of the server"),
+    ("unsupported startup parameter", f"a connection pooler is in between; {DIRECT_URL}"),
     ("Servname not supported", "check the port in the database URL: it is a number"),
     ("could not translate host name", "check the host name in the database URL"),
     ("resolve", "check the host name in the database URL"),

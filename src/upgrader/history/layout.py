@@ -316,25 +316,38 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, is_trial: bool 
     """
     _refuse_read_only(driver)
     if read_layout_version(driver, schema) is not None:
-        _require_write(driver, schema)
+        require_write(driver, schema)
         return
     try:
         with driver.transaction(force_rollback=is_trial):
             create_layout(driver, schema)
     except psycopg.errors.InsufficientPrivilege as error:
-        user, name = driver.info.user, identifier(schema)
-        remedy = (
-            f"ALTER SCHEMA {name} OWNER TO"
-            if _is_there(driver, schema)
-            else f"CREATE SCHEMA {name} AUTHORIZATION"
-        )
-        raise LayoutError(
-            f"role {user} may not make the history schema {schema}: {error.diag.message_primary}",
-            hint=f"let an administrator run: {remedy} {identifier(user)};",
-        ) from error
+        reason = str(error.diag.message_primary)
+        is_there = _is_there(driver, schema)
+        raise may_not_create(driver.info.user, schema, is_there=is_there, reason=reason) from error
 
 
-def _require_write(driver: psycopg.Connection, schema: str) -> None:
+def may_not_create(user: str, schema: str, *, is_there: bool, reason: str = "") -> LayoutError:
+    """Give the error for a role that may not make the history.
+
+    Args:
+        is_there: whether the schema itself is there, empty.
+        reason: in the server's words.
+    """
+    name = identifier(schema)
+    remedy = f"ALTER SCHEMA {name} OWNER TO" if is_there else f"CREATE SCHEMA {name} AUTHORIZATION"
+    return LayoutError(
+        f"role {user} may not make the history schema {schema}{f': {reason}' if reason else ''}",
+        hint=f"let an administrator run: {remedy} {identifier(user)};",
+    )
+
+
+def require_write(driver: psycopg.Connection, schema: str) -> None:
+    """Make sure that the role may write the history that is there.
+
+    Raises:
+        LayoutError: it may not.
+    """
     tables = [identifier(schema, table) for table in ("history", "scope", "run", "quarantine")]
     row = driver.execute(
         "select bool_and(has_table_privilege(name, 'INSERT') and has_table_privilege(name, 'UPDATE'))"

@@ -65,6 +65,7 @@ class RunLock:
         self._keys = LockKeys.of(schema)
         self._emit = emit
         self._driver = connector.connect()
+        self._is_wanted = False
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
             self._poll.register(self._driver.fileno(), select.POLLIN)
@@ -84,7 +85,7 @@ class RunLock:
         Raises:
             LockHeldError: another run holds the lock, or one that was killed has not ended.
         """
-        started = time.monotonic()
+        started, self._is_wanted = time.monotonic(), True
         self._wait(
             self._keys.run, "run-lock", lambda: time.monotonic() - started >= wait_seconds, is_stopping
         )
@@ -141,8 +142,9 @@ class RunLock:
 
         Given up first: a closed session holds its locks until its server process notices.
         """
-        with suppress(Exception):
-            self._driver.execute("select pg_advisory_unlock_all()")
+        if self._is_wanted:  # else it is somebody else's locks that a proxy would let this end
+            with suppress(Exception):
+                self._driver.execute("select pg_advisory_unlock_all()")
         self._driver.close()
 
     def _wait(

@@ -5,6 +5,7 @@ from upgrader.model.captured import CapturedStatement, StepStatements
 from upgrader.model.failure_limit import FailureLimit
 from upgrader.model.finding import Finding, Severity
 from upgrader.model.outcome import Outcome
+from upgrader.model.preflight import PreflightCheck, PreflightFinding, PreflightLevel
 from upgrader.model.progress import Progress
 from upgrader.model.quarantine import Quarantine
 from upgrader.model.scope import INSTANCE, Scope
@@ -21,6 +22,9 @@ __all__ = [
     "FailureLimit",
     "Finding",
     "Outcome",
+    "PreflightCheck",
+    "PreflightFinding",
+    "PreflightLevel",
     "Progress",
     "Quarantine",
     "Scope",

@@ -13,10 +13,13 @@ from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
 from upgrader.database.retry import RetryPolicy
 from upgrader.database.session import CommandSession
-from upgrader.events import EventSink, Notice, ignore_events
+from upgrader.errors import PreflightError
+from upgrader.events import EventSink, Notice, PreflightFound, ignore_events
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
-from upgrader.model import Direction, FailureLimit
+from upgrader.model import Direction, FailureLimit, PreflightCheck, PreflightFinding, PreflightLevel
+from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
+from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.execution import CommandFactory, StepParts
 from upgrader.runner.options import RunSettings
@@ -44,6 +47,7 @@ class OpenRun:
     session: CommandSession
     store: SqlHistoryStore
     description: str
+    findings: tuple[PreflightFinding, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,15 @@ class DatabaseAccess:
             yield Reading(session, store, connector.description)
 
     @contextmanager
-    def run(self, wait_lock_seconds: float = 0.0) -> Iterator[OpenRun]:
+    def run(self, wait_lock_seconds: float = 0.0, *, only_marks: bool = False) -> Iterator[OpenRun]:
         """Open a run: its lock is held, its fence free of the last run, its connections ready.
+
+        Args:
+            only_marks: no command is going to run: less is looked at beforehand.
 
         Raises:
             LockHeldError: another run is at work.
+            PreflightError: the database is not fit for a run.
         """
         run_id = uuid4().hex[:12]
         with ExitStack() as stack:
@@ -109,6 +117,9 @@ class DatabaseAccess:
             connector = self._connector(stack, f"upgrader/{run_id}")
             lock = RunLock(connector, self.settings.history_schema, run_id=run_id, emit=self.emit)
             stack.callback(lock.close)
+            inspector = self._inspector(only_marks=only_marks)
+            # Before the lock: one that a proxy hands to somebody else would stay there.
+            findings = self._admitted(inspector.before_the_lock(lock.driver, connector))
             lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
             control, session = (CommandSession(connector, on_connect=lock.on_connect) for _ in range(2))
             stack.callback(control.close)
@@ -116,10 +127,18 @@ class DatabaseAccess:
             self._cancel = session.cancel
             stack.callback(setattr, self, "_cancel", None)
             store = SqlHistoryStore(lambda: control.driver, self.settings.history_schema)
+            findings += self._admitted(inspector.under_the_lock(lock.driver))
             # Once this run has the fence while it still has the lock, no other one begins before its end.
             control.open()
             lock.check()
-            yield OpenRun(run_id, lock, control, session, store, connector.description)
+            yield OpenRun(run_id, lock, control, session, store, connector.description, findings)
+
+    def preflight(self) -> PreflightReport:
+        """Look at the database as before a run; writes nothing, takes no lock."""
+        with ExitStack() as stack:
+            connector = self._connector(stack, "upgrader")
+            driver = stack.enter_context(connector.connect())
+            return self._inspector().alone(driver, connector)
 
     def report(self, run: OpenRun, *, dry_run: bool, direction: Direction = Direction.UP) -> RunReport:
         """Begin the report of a run."""
@@ -130,6 +149,7 @@ class DatabaseAccess:
             dry_run=dry_run,
             started_at=datetime.now(UTC),
             direction=direction,
+            preflight=run.findings,
         )
 
     def parts(
@@ -189,6 +209,32 @@ class DatabaseAccess:
             verbose=verbose,
             is_watched=is_watched,
         )
+
+    def _inspector(self, *, only_marks: bool = False) -> Inspector:
+        settings = self.settings.preflight
+        left_out = frozenset(PreflightCheck) - MARKS_NEED if only_marks else frozenset()
+        return Inspector(
+            Question(
+                self.settings.history_schema,
+                self.source.table if isinstance(self.source, TableSource) else None,
+                settings.long_transaction_seconds,
+            ),
+            ignore=left_out.union(settings.ignore),
+            redact=lambda text: clean_error_text(text, redactor=self._redactor),
+        )
+
+    def _admitted(self, findings: tuple[PreflightFinding, ...]) -> tuple[PreflightFinding, ...]:
+        """Tell the operator of warnings, and give the findings back.
+
+        Raises:
+            PreflightError: one of them refuses the run.
+        """
+        if any(finding.level is PreflightLevel.REFUSE for finding in findings):
+            raise PreflightError(findings)
+        for finding in findings:
+            if finding.level is PreflightLevel.WARN:
+                self.emit(PreflightFound(finding))
+        return findings
 
     @contextmanager
     def _server(self) -> Iterator[str]:

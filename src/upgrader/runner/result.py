@@ -8,7 +8,7 @@ from datetime import datetime
 
 from upgrader.errors import RunError
 from upgrader.events import SegmentFinished
-from upgrader.model import AttemptStatus, Direction, FailureLimit, Outcome, Scope, Step
+from upgrader.model import AttemptStatus, Direction, FailureLimit, Outcome, PreflightFinding, Scope, Step
 from upgrader.sequence.plan import QuarantinedWorkspace, Refusal, Stop
 from upgrader.version import ReleaseVersion
 
@@ -126,6 +126,7 @@ class RunReport:
         quarantined: the workspaces that were set aside when the run ended: it left them alone.
         too_many_failures: what ended a segment early; None where nothing did.
         left: how many steps were planned and not begun, where the run was stopped.
+        preflight: what was found before the first statement.
         error: what cut the run off: a lost connection, a lost lock, a history that cannot be written.
     """
 
@@ -157,6 +158,7 @@ class RunReport:
     simulated_to: ReleaseVersion | None = None
     not_simulated: list[NotSimulated] = field(default_factory=list)
     table_locks: list[TableLock] = field(default_factory=list)
+    preflight: Sequence[PreflightFinding] = ()
 
     @property
     def completed(self) -> int:

@@ -11,6 +11,7 @@ from upgrader.settings.load import (
 from upgrader.settings.model import (
     CheckSettings,
     MissingPolicy,
+    PreflightSettings,
     Settings,
     UnenrolledPolicy,
     WorkspaceSettings,
@@ -23,6 +24,7 @@ __all__ = [
     "DatabaseUrlKind",
     "LoadedSettings",
     "MissingPolicy",
+    "PreflightSettings",
     "Settings",
     "TableName",
     "UnenrolledPolicy",

@@ -24,7 +24,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from upgrader.model import FailureLimit, Severity
+from upgrader.model import FailureLimit, PreflightCheck, Severity
 from upgrader.settings.database_url import check_database_url, passwords_in
 from upgrader.settings.table_name import TableName, check_identifier
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -191,6 +191,18 @@ class CheckSettings(SettingsGroup):
     drift_exclude: tuple[str, ...] = ()
 
 
+class PreflightSettings(SettingsGroup):
+    """What is looked at before a run.
+
+    Attributes:
+        long_transaction_seconds: a transaction that is open for longer is named.
+        ignore: checks that are left out.
+    """
+
+    long_transaction_seconds: _PauseSeconds = 300.0
+    ignore: tuple[PreflightCheck, ...] = ()
+
+
 class Settings(SettingsGroup):
     """Everything that an operator may set.
 
@@ -235,6 +247,7 @@ class Settings(SettingsGroup):
     workspace_metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     workspaces: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
     check: CheckSettings = Field(default_factory=CheckSettings)
+    preflight: PreflightSettings = Field(default_factory=PreflightSettings)
 
     _more_secrets: tuple[str, ...] = PrivateAttr(default=())
 

@@ -10,13 +10,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from upgrader.errors import LoadingError, UpgraderError
+from upgrader.errors import LoadingError, PreflightError, UpgraderError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from upgrader.api import PlanReport
-    from upgrader.model import Attempt, Step
+    from upgrader.model import Attempt, PreflightFinding, Step
     from upgrader.runner.result import RunReport, StepResult
     from upgrader.sequence.plan import PlannedVersion, Refusal, Stop
     from upgrader.version import ApplicationVersion
@@ -36,6 +36,8 @@ def error_fields(error: BaseException) -> Document:
     if not isinstance(error, UpgraderError):
         return {"message": f"{type(error).__name__}: {error}", "hint": None}
     fields: Document = {"message": error.message, "hint": error.hint}
+    if isinstance(error, PreflightError):
+        fields["findings"] = finding_fields(error.findings)
     if isinstance(error, LoadingError):
         fields["problems"] = [
             {"message": problem.message, "places": list(problem.places), "remedy": problem.remedy}
@@ -96,6 +98,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
             {"table": lock.table, "seconds": round(lock.seconds, 3), "count": lock.count}
             for lock in report.table_locks
         ],
+        "preflight": finding_fields(report.preflight),
     }
 
 
@@ -173,6 +176,14 @@ def history_document(attempts: Sequence[Attempt], exit_code: int, *, has_more: b
 def step_fields(step: Step) -> Document:
     """Give what names a step: `name`, `kind`, `version`."""
     return {"name": step.name, "kind": step.kind.value, "version": step.version.text}
+
+
+def finding_fields(findings: Iterable[PreflightFinding]) -> list[Document]:
+    """Give what was found before a run."""
+    return [
+        {"name": one.name.value, "level": one.level.value, "message": one.message, "hint": one.hint}
+        for one in findings
+    ]
 
 
 def _planned(version: PlannedVersion) -> Document:

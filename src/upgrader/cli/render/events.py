@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upgrader import events
 from upgrader.cli.render.blocks import Block, Line
 from upgrader.cli.render.wording import called, counted, duration, first_lines
+
+if TYPE_CHECKING:
+    from upgrader.model import PreflightFinding
 
 _LONGEST_PARAMETER = 200
 _QUIET_LEVELS = ("DEBUG", "INFO")
@@ -45,6 +48,8 @@ def _of_the_run(event: events.Event) -> list[Block]:
         case events.Notice():
             is_warning = event.level == "warning"
             return [Line(event.message, "warning:", "warning") if is_warning else Line(event.message)]
+        case events.PreflightFound():
+            return preflight_lines(event.finding)
         case events.VersionStarted():
             return _version(event)
         case events.StepRetried():
@@ -65,6 +70,14 @@ def segment_line(version: str, *, through: int, total: int, failed: int, seconds
     return Line(
         f"{version}: {through:,} of {counted(total, 'workspace')}{failures}, {rate:,.0f}/s{left}", indent=2
     )
+
+
+def preflight_lines(finding: PreflightFinding) -> list[Block]:
+    """Give a finding that a run goes on with."""
+    return [
+        Line(finding.message, label="warning:", style="warning"),
+        Line(finding.hint, label="hint:", style="hint"),
+    ]
 
 
 def _first_upgrade(event: events.FirstUpgrade) -> list[Block]:
