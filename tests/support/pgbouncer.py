@@ -27,6 +27,7 @@ listen_addr = 127.0.0.1
 listen_port = {port}
 unix_socket_dir =
 auth_type = any
+server_login_retry = 1
 pidfile = {folder}/pid
 logfile = {folder}/log
 """
@@ -59,6 +60,7 @@ def pgbouncer(database_url: str, **settings: str) -> Iterator[str]:
             parameters = urlencode({"host": "127.0.0.1", "port": port, "user": info.get("user", "postgres")})
             yield f"postgresql:///{info['dbname']}?{parameters}"
         finally:
+            print((folder / "log").read_text())  # pytest shows it where the test fails
             process.terminate()
             process.wait(timeout=30)
 
