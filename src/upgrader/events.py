@@ -5,11 +5,22 @@ Console, log and worker are sinks of the same events. A sink that raises never f
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from upgrader.model import AttemptStatus, Direction, PreflightFinding, Scope, Step, Workspace
+from upgrader.model import (
+    AttemptStatus,
+    Blocker,
+    Direction,
+    IndexProgress,
+    LockWait,
+    PreflightFinding,
+    Scope,
+    Step,
+    Workspace,
+)
 from upgrader.version import ReleaseVersion
 
 
@@ -66,7 +77,7 @@ class Waiting(Event):
     """The run waits for somebody else; sent about once a second while it does.
 
     Attributes:
-        reason: `run-lock`, `fence`, `barrier-lock` or `lock-timeout`.
+        reason: `run-lock`, `fence`, `barrier-lock`, `workspaces`, or `lock`: a command's statement waits.
         message: whom it waits for, and what they do.
         seconds: how long it has waited.
     """
@@ -125,13 +136,39 @@ class StatementExecuted(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepRetried(Event):
-    """A transaction is repeated after a lock timeout, deadlock or serialization failure."""
+    """A transaction is repeated after a lock timeout, deadlock or serialization failure.
+
+    Attributes:
+        tries: how often it was tried until now.
+        pause_seconds: how long it rests before the next try.
+        blockers: who was in the way, as far as that was seen.
+        waited_seconds: how long the attempt has waited for locks until now.
+    """
 
     step: Step
     scope: Scope
     tries: int
     reason: str
     pause_seconds: float
+    blockers: tuple[Blocker, ...] = ()
+    waited_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepProgress(Event):
+    """A step outside a transaction builds an index, or waits; sent about once a second.
+
+    Attributes:
+        seconds: how long it has been at it.
+        index: how far the index is; None where it builds none.
+        wait: what it waits for just now; None where it works.
+    """
+
+    step: Step
+    scope: Scope
+    seconds: float
+    index: IndexProgress | None = None
+    wait: LockWait | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +245,20 @@ def ignore_events(event: Event) -> None:
 
 
 def quiet(sink: EventSink) -> EventSink:
-    """Wrap a sink so that an error in it never reaches the run; after the first one it is not called again."""
+    """Wrap a sink so that an error in it never reaches the run; after the first one it is not called again.
+
+    It is called by one thread at a time: what a step waits for is told by another thread than the step's.
+    """
     broken = False
+    lock = threading.RLock()
 
     def emit(event: Event) -> None:
         nonlocal broken
         if broken:
             return
         try:
-            sink(event)
+            with lock:
+                sink(event)
         except Exception:  # whatever a sink does, the database comes first
             broken = True
 

@@ -27,6 +27,11 @@ class LiveLine:
         """Whether anybody can see it."""
         return self._output.is_live
 
+    @property
+    def shows_sentences(self) -> bool:
+        """Whether `say` shows anything just now: there is a terminal, and no bar on it."""
+        return self.is_live and not self._is_bar
+
     def begin_bar(self, title: str, total: int) -> None:
         """Show how many of `total` are through, how many failed, the rate and the time left."""
         if not self.is_live:

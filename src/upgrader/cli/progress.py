@@ -12,6 +12,7 @@ from upgrader.cli.console import Output
 from upgrader.cli.live import LiveLine
 from upgrader.cli.render.blocks import Block, Line
 from upgrader.cli.render.events import event_blocks, segment_line
+from upgrader.cli.render.waits import progress_text
 
 PAUSE_SECONDS = 10.0
 
@@ -54,7 +55,9 @@ class RunDisplay:
         """Take an event."""
         match event:
             case events.Waiting():
-                self._wait(event)
+                self._wait(event.message, event.reason)
+            case events.StepProgress():
+                self._wait(progress_text(event), f"{event.scope} {event.step.name}")
             case events.RunStarted() | events.Notice() if self._held is not None:
                 self._held += self._blocks(event)  # that it is the first upgrade is the first line of all
             case events.FirstUpgrade():
@@ -93,12 +96,13 @@ class RunDisplay:
             )
             self._output.tell(line)
 
-    def _wait(self, event: events.Waiting) -> None:
-        if self._live.is_live:
-            self._live.say(event.message)
-        elif event.reason != self._waits_for or self._clock() - self._wait_told >= PAUSE_SECONDS:
-            self._wait_told, self._waits_for = self._clock(), event.reason
-            self._output.tell(Line(event.message))
+    def _wait(self, message: str, reason: str) -> None:
+        """Tell what only goes on: in the updated line where there is one, else every ten seconds."""
+        if self._live.shows_sentences:
+            self._live.say(message)
+        elif reason != self._waits_for or self._clock() - self._wait_told >= PAUSE_SECONDS:
+            self._wait_told, self._waits_for = self._clock(), reason
+            self._output.tell(Line(message))
 
     def _release(self) -> None:
         held, self._held = self._held, None

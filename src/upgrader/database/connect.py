@@ -6,7 +6,8 @@ import logging
 import os
 import re
 import socket
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 
 import psycopg
@@ -34,10 +35,13 @@ _SESSION_SETTINGS = {
     "tcp_keepalives_count": "3",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
+    "lock_timeout": "0",
+    "statement_timeout": "0",
     "standard_conforming_strings": "on",
 }
 # A server whose platform cannot watch a socket refuses this one setting (invalid value).
 _OLDEST_SERVER = 14
+_TRANSACTION_TIMEOUT_SERVER = 170_000
 _OPTIONAL_SETTING = "client_connection_check_interval"
 # Text that is its own literal between apostrophes, as nearly all of it is: psycopg takes ten times as long.
 _PLAIN = re.compile(r"[^'\\\0]*")
@@ -54,6 +58,7 @@ class Connector:
         url: anything that libpq takes.
         application_name: what `pg_stat_activity` shows.
         connect_timeout_seconds: used where the URL sets none.
+        settings: more settings of the sessions, sent in the start-up packet: RESET ALL comes back to them.
         label: what people call the database; made of the URL where none is given.
     """
 
@@ -61,6 +66,7 @@ class Connector:
     application_name: str = "upgrader"
     connect_timeout_seconds: int = 10
     label: str | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -78,16 +84,27 @@ class Connector:
         Raises:
             DatabaseUnavailableError: it cannot be opened.
         """
+        settings = {**_SESSION_SETTINGS, **self.settings}
         try:
-            return _supported(self._open(_SESSION_SETTINGS))
+            return self._open_supported(settings)
         except psycopg.OperationalError as error:
             if _OPTIONAL_SETTING not in str(error):
                 raise _unavailable(error, self.description) from error
-        settings = {key: value for key, value in _SESSION_SETTINGS.items() if key != _OPTIONAL_SETTING}
+        del settings[_OPTIONAL_SETTING]
         try:
-            return _supported(self._open(settings))
+            return self._open_supported(settings)
         except psycopg.OperationalError as error:
             raise _unavailable(error, self.description) from error
+
+    def _open_supported(self, settings: dict[str, str]) -> psycopg.Connection:
+        """Open a connection that no role or database cuts off by a setting that older servers do not know."""
+        driver = _supported(self._open(settings))
+        if driver.info.server_version < _TRANSACTION_TIMEOUT_SERVER:
+            return driver
+        if driver.execute("show transaction_timeout").fetchone() == ("0",):
+            return driver
+        driver.close()
+        return self._open({**settings, "transaction_timeout": "0"})
 
     def _open(self, settings: dict[str, str]) -> psycopg.Connection:
         given = self.parameters

@@ -15,8 +15,9 @@ from upgrader.database.origin import is_author_file
 from upgrader.errors import ConnectionLostError, RunError
 
 _LOCK_NOT_AVAILABLE = "55P03"
+LOCK_TIMEOUT = "lock timeout"
 _REPEATABLE = {
-    _LOCK_NOT_AVAILABLE: "lock timeout",
+    _LOCK_NOT_AVAILABLE: LOCK_TIMEOUT,
     "40P01": "deadlock",
     "40001": "serialization failure",
 }

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from upgrader.database.connect import identifier
-from upgrader.database.guard import EARLIER_ATTEMPTS
+from upgrader.database.guard import EARLIER_ATTEMPTS, EARLIER_FAILURE
 from upgrader.errors import StepError
 
 _SHAPE = "upgrader_shape"
@@ -122,9 +122,11 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
             f"the index {qualified} is invalid, and pid {pids} may be building it",
             hint="wait until that session has finished, then run the upgrade again",
         )
-    if not connection.info.get(EARLIER_ATTEMPTS):
+    foreign = f"there is an invalid index {qualified}, and not by an unfinished attempt of this step"
+    # The attempt before found it there and did not build it; so it is not its own now either.
+    if not connection.info.get(EARLIER_ATTEMPTS) or foreign in connection.info.get(EARLIER_FAILURE, ""):
         raise StepError(
-            f"there is an invalid index {qualified}, and not by an unfinished attempt of this step",
+            foreign,
             hint=f"look at it, then remove it: DROP INDEX CONCURRENTLY {qualified};",
         )
     _execute(connection, f"drop index concurrently if exists {qualified}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from upgrader.command import CommandKind
+from upgrader.model.timeouts import NO_OVERRIDES, StepTimeouts
 from upgrader.version import ReleaseVersion
 
 
@@ -22,6 +23,7 @@ class Step:
         checksum: `v1:` and the SHA-256 over the class's syntax tree.
         summary: the first line of the docstring, or "".
         place: `file:line` of the class.
+        timeouts: what its decorator says of them; no part of the checksum.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Step:
     checksum: str = ""
     summary: str = ""
     place: str = ""
+    timeouts: StepTimeouts = NO_OVERRIDES
 
     @property
     def is_workspace(self) -> bool:

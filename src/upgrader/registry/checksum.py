@@ -2,7 +2,8 @@
 
 Blind to comments, docstrings, layout and the Python version: the tree is written down in a form of our own,
 because what `ast.dump` and `ast.unparse` write differs between versions. Decorators and their arguments
-count. Only the class counts: what it imports or inherits does not.
+count, except those that set a timeout: how patient a command is does not change what it does. Only the class
+counts: what it imports or inherits does not.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+
+from upgrader.model import TIMEOUT_NAMES
 
 PREFIX = "v1:"
 
@@ -79,6 +82,8 @@ def _value(node: ast.AST, field: str) -> object:
     value: object = getattr(node, field, None)
     if field == "body" and isinstance(node, _WITH_DOCSTRING):
         return _without_docstring(node.body)
+    if field == "decorator_list" and isinstance(node, ast.ClassDef):
+        return [_without_timeouts(decorator) for decorator in node.decorator_list]
     if field == "values" and isinstance(node, ast.JoinedStr):
         return _merged(node.values)
     if field == "format_spec" and isinstance(value, ast.JoinedStr) and not _merged(value.values):
@@ -91,6 +96,13 @@ def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
         case [ast.Expr(value=ast.Constant(value=str())), *rest]:
             return rest or [ast.Pass()]
     return body
+
+
+def _without_timeouts(decorator: ast.expr) -> ast.expr:
+    if not isinstance(decorator, ast.Call):  # whatever name it was imported under
+        return decorator
+    kept = [keyword for keyword in decorator.keywords if keyword.arg not in TIMEOUT_NAMES]
+    return ast.Call(func=decorator.func, args=decorator.args, keywords=kept)
 
 
 def _merged(values: Iterable[ast.expr]) -> list[ast.expr]:

@@ -7,8 +7,8 @@ a mistake in one class hides no other. `validation` reads the declarations and t
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Literal, TypeVar
 
@@ -30,6 +30,7 @@ class Declaration:
         name: the CLI name that a workspace command asks for; None to derive one from the class.
         file: the file that the decorator stands in.
         line: its line there.
+        timeouts: the arguments that override a timeout, by name.
     """
 
     decorator: Literal["instance_command", "workspace_command"]
@@ -41,6 +42,7 @@ class Declaration:
     type: object = None
     name: object = None
     after_slow: object = False
+    timeouts: Mapping[str, object] = field(default_factory=dict)
 
 
 def instance_command(
@@ -49,6 +51,11 @@ def instance_command(
     type: InstanceType = "fast",  # noqa: A002 - the word that authors write
     *,
     transactional: bool = True,
+    lock_timeout_seconds: float | None = None,
+    lock_tries: int | None = None,
+    statement_timeout_seconds: float | None = None,
+    idle_in_transaction_session_timeout_seconds: float | None = None,
+    concurrent_wait_seconds: float | None = None,
 ) -> Callable[[ClassT], ClassT]:
     """Make a class an instance command: it runs once for the database as a whole.
 
@@ -58,10 +65,27 @@ def instance_command(
             by custom the milliseconds since 1970.
         type: `fast` needs `up(connection)`; `slow` needs `run_data_migration(ctx)` too and runs on request.
         transactional: False runs it in autocommit; it must then be repeatable.
+        lock_timeout_seconds: how long one statement waits for a lock. For this and the rest: None takes the
+            setting of that name, 0 turns the timeout off. They are no part of the checksum.
+        lock_tries: how often the transaction is tried that meets a lock timeout or a deadlock; at least 1.
+        statement_timeout_seconds: how long one statement may take.
+        idle_in_transaction_session_timeout_seconds: how long the transaction may stand still.
+        concurrent_wait_seconds: with `transactional=False`: how long a statement may wait for other
+            transactions while nobody waits behind it.
     """
     file, line = _caller()
-    declaration = Declaration("instance_command", version, timestamp, transactional, file, line, type=type)
-    return _attacher(declaration)
+    timeouts = {
+        "lock_timeout_seconds": lock_timeout_seconds,
+        "lock_tries": lock_tries,
+        "statement_timeout_seconds": statement_timeout_seconds,
+        "idle_in_transaction_session_timeout_seconds": idle_in_transaction_session_timeout_seconds,
+        "concurrent_wait_seconds": concurrent_wait_seconds,
+    }
+    return _attacher(
+        Declaration(
+            "instance_command", version, timestamp, transactional, file, line, type=type, timeouts=timeouts
+        )
+    )
 
 
 def workspace_command(
@@ -71,6 +95,11 @@ def workspace_command(
     name: str | None = None,
     transactional: bool = True,
     after_slow: bool = False,
+    lock_timeout_seconds: float | None = None,
+    lock_tries: int | None = None,
+    statement_timeout_seconds: float | None = None,
+    idle_in_transaction_session_timeout_seconds: float | None = None,
+    concurrent_wait_seconds: float | None = None,
 ) -> Callable[[ClassT], ClassT]:
     """Make a class a workspace command: it runs once in every workspace. It needs `run_on_workspace(ctx)`.
 
@@ -80,12 +109,35 @@ def workspace_command(
         name: what `upgrader workspace run` calls it; by default the class's name in kebab-case.
         transactional: False runs it in autocommit; it must then be repeatable.
         after_slow: it waits for the slow steps of its version.
+        lock_timeout_seconds: how long one statement waits for a lock. For this and the rest: None takes the
+            setting of that name, 0 turns the timeout off. They are no part of the checksum.
+        lock_tries: how often the transaction is tried that meets a lock timeout or a deadlock; at least 1.
+        statement_timeout_seconds: how long one statement may take.
+        idle_in_transaction_session_timeout_seconds: how long the transaction may stand still.
+        concurrent_wait_seconds: with `transactional=False`: how long a statement may wait for other
+            transactions while nobody waits behind it.
     """
     file, line = _caller()
-    declaration = Declaration(
-        "workspace_command", version, timestamp, transactional, file, line, name=name, after_slow=after_slow
+    timeouts = {
+        "lock_timeout_seconds": lock_timeout_seconds,
+        "lock_tries": lock_tries,
+        "statement_timeout_seconds": statement_timeout_seconds,
+        "idle_in_transaction_session_timeout_seconds": idle_in_transaction_session_timeout_seconds,
+        "concurrent_wait_seconds": concurrent_wait_seconds,
+    }
+    return _attacher(
+        Declaration(
+            "workspace_command",
+            version,
+            timestamp,
+            transactional,
+            file,
+            line,
+            name=name,
+            after_slow=after_slow,
+            timeouts=timeouts,
+        )
     )
-    return _attacher(declaration)
 
 
 def declarations_of(target: object) -> tuple[Declaration, ...]:

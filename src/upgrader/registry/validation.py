@@ -15,6 +15,7 @@ from upgrader.errors import InvalidVersionError, Problem
 from upgrader.model import Step
 from upgrader.registry.bundle import LoadedCommand
 from upgrader.registry.checksum import checksum_of, checksum_of_name
+from upgrader.registry.limits import step_timeouts, timeout_faults
 from upgrader.registry.methods import has_method, method_faults
 from upgrader.registry.names import cli_name_of, full_name, is_cli_name
 from upgrader.version import ReleaseVersion
@@ -37,6 +38,7 @@ def problems_of(candidate: Candidate) -> Iterator[Problem]:
     yield from _timestamp_problems(candidate)
     yield from _type_problems(candidate)
     yield from _flag_problems(candidate)
+    yield from _timeout_problems(candidate)
     yield from _name_problems(candidate)
     yield from _class_problems(candidate)
     yield from _method_problems(candidate)
@@ -65,6 +67,7 @@ def command_of(candidate: Candidate) -> LoadedCommand:
         checksum=checksum_of(candidate.source.node) if candidate.source else checksum_of_name(name),
         summary=_summary(candidate),
         place=candidate.place,
+        timeouts=step_timeouts(declaration),
     )
     return LoadedCommand(step, cls)
 
@@ -106,6 +109,11 @@ def _flag_problems(candidate: Candidate) -> Iterator[Problem]:
         if not isinstance(value, bool):
             message = f"has {flag}={_shown(value)}, which is neither True nor False"
             yield _decorator_problem(candidate, message, "write True or False")
+
+
+def _timeout_problems(candidate: Candidate) -> Iterator[Problem]:
+    for fault in timeout_faults(candidate.declaration):
+        yield _decorator_problem(candidate, fault.message, fault.remedy)
 
 
 def _name_problems(candidate: Candidate) -> Iterator[Problem]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
+
+import psycopg
 
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
@@ -22,11 +24,13 @@ from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
 from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.execution import CommandFactory, StepParts
+from upgrader.runner.lock_watch import LockWatch
 from upgrader.runner.options import RunSettings
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SequentialExecutor
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
+from upgrader.runner.timeouts import session_settings
 from upgrader.runner.upgrade import RunParts
 from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
@@ -47,6 +51,7 @@ class OpenRun:
     session: CommandSession
     store: SqlHistoryStore
     description: str
+    watch: LockWatch
     findings: tuple[PreflightFinding, ...] = ()
 
 
@@ -121,7 +126,9 @@ class DatabaseAccess:
             # Before the lock: one that a proxy hands to somebody else would stay there.
             findings = self._admitted(inspector.before_the_lock(lock.driver, connector))
             lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
-            control, session = (CommandSession(connector, on_connect=lock.on_connect) for _ in range(2))
+            control = CommandSession(connector, on_connect=lock.on_connect)
+            commanding = replace(connector, settings=session_settings(self.run_settings))
+            session = CommandSession(commanding, on_connect=lock.on_connect)
             stack.callback(control.close)
             stack.callback(session.close)
             self._cancel = session.cancel
@@ -131,7 +138,13 @@ class DatabaseAccess:
             # Once this run has the fence while it still has the lock, no other one begins before its end.
             control.open()
             lock.check()
-            yield OpenRun(run_id, lock, control, session, store, connector.description, findings)
+            watch = LockWatch(self._watching(connector, run_id), self.emit, self.stop, self._redactor.redact)
+            stack.callback(watch.close)
+            yield OpenRun(run_id, lock, control, session, store, connector.description, watch, findings)
+
+    def _watching(self, connector: Connector, run_id: str) -> Callable[[], psycopg.Connection]:
+        # Another name: what the watch does says nothing of whether the run is silent.
+        return replace(connector, application_name=f"upgrader-watch/{run_id}").connect
 
     def preflight(self) -> PreflightReport:
         """Look at the database as before a run; writes nothing, takes no lock."""
@@ -208,6 +221,7 @@ class DatabaseAccess:
             redact=lambda text: clean_error_text(text, redactor=self._redactor),
             verbose=verbose,
             is_watched=is_watched,
+            watch=run.watch,
         )
 
     def _inspector(self, *, only_marks: bool = False) -> Inspector:
@@ -285,6 +299,9 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
         retry=RetryPolicy(
             settings.lock_tries, settings.lock_retry_initial_seconds, settings.lock_retry_max_seconds
         ),
+        statement_timeout_seconds=settings.statement_timeout_seconds,
+        idle_in_transaction_session_timeout_seconds=settings.idle_in_transaction_session_timeout_seconds,
+        concurrent_wait_seconds=settings.concurrent_wait_seconds,
         dry_run_lock_seconds=settings.dry_run_lock_seconds,
         max_failures=settings.failure_limit,
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),

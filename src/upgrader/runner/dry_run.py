@@ -39,10 +39,12 @@ from upgrader.model import Direction, Outcome, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.execution import LeftOut
+from upgrader.runner.explanation import explaining
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import NotSimulated, RunReport, StepResult, TableLock
 from upgrader.runner.stop import HardStop
+from upgrader.runner.timeouts import timeouts_of
 from upgrader.runner.upgrade import RunParts, count_tables
 from upgrader.sequence.down_plan import DownPlan
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason, WorkspaceTask
@@ -278,8 +280,11 @@ class DryRun:
         self._parts.emit(StepStarted(step, scope, 0))
         done = self._report.direction.done
         status, text = done, None
+        parts = self._parts.steps.parts
+        pid = parts.session.backend_pid
         try:
-            self._call(step, workspace, index, total)
+            with explaining(parts.watch, pid, step=step, scope=scope, settings=parts.settings):
+                self._call(step, workspace, index, total)
         except (HardStop, ConnectionLostError):
             raise
         except BaseException as error:
@@ -304,7 +309,7 @@ class DryRun:
                 "the schema of this workspace does not exist, or this role may not use it",
                 hint="restore it, correct the workspace's row, or GRANT USAGE ON SCHEMA to the role",
             )
-        settings = {"lock_timeout": f"{max(1, round(parts.settings.lock_timeout_seconds * 1000))}ms"}
+        settings = timeouts_of(step, parts.settings).transactional
         if workspace is not None and workspace.schema is not None:
             schemas = (workspace.schema, *parts.settings.search_path_extra)
             settings["search_path"] = ", ".join(identifier(schema) for schema in schemas)

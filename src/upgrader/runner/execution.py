@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Protocol, cast
 
@@ -13,8 +13,9 @@ from sqlalchemy import Connection
 
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier, literal
-from upgrader.database.failures import is_connection_lost, is_terminated, repeatable_reason
-from upgrader.database.guard import EARLIER_ATTEMPTS, ObservedStatement, StatementObserver
+from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, is_terminated, repeatable_reason
+from upgrader.database.guard import EARLIER_ATTEMPTS, EARLIER_FAILURE, ObservedStatement, StatementObserver
+from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
 from upgrader.database.session import CommandSession, StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
@@ -23,19 +24,19 @@ from upgrader.history.sql_store import SqlHistoryStore, is_forgotten
 from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.explanation import explain, translate_time_error
+from upgrader.runner.index_check import check_indexes, last_refusal, note_indexes
+from upgrader.runner.lock_watch import LockWatch, WatchedStep
 from upgrader.runner.options import RunSettings
-from upgrader.runner.stop import HardStop, StopToken
+from upgrader.runner.stop import HardStop, Interrupted, StopToken
+from upgrader.runner.timeouts import timeouts_of
 from upgrader.workspaces import WorkspaceSource
 
-_NO_LOCK_TIMEOUT = "0"
+_NO_LOCK_TIMEOUT = {"lock_timeout": "0"}
 
 
 class LeftOut(Exception):  # noqa: N818 - not an error: the workspace went away since it was listed
     """The workspace is gone, or out of scope."""
-
-
-class Interrupted(Exception):  # noqa: N818 - not an error: the operator asked
-    """The step stopped because the run was asked to."""
 
 
 class CommandFactory(Protocol):
@@ -89,6 +90,7 @@ class StepParts:
     redact: Callable[[str], str]
     verbose: bool = False
     is_watched: bool = False
+    watch: LockWatch = field(default_factory=LockWatch)
 
     def observer_of(
         self, step: Step, scope: Scope, direction: Direction = Direction.UP
@@ -136,10 +138,32 @@ class Execution:
         self._probe_is_due = task.is_first and task.workspace is not None
         self._has_running_row = False
         self._started_at = datetime.now(UTC)
+        self._timeouts = timeouts_of(task.step, parts.settings)
+        self.watched = WatchedStep(
+            task.step,
+            task.scope,
+            self._timeouts.lock_seconds,
+            concurrent_wait_seconds=self._timeouts.concurrent_wait_seconds,
+            is_transactional=task.step.transactional,
+        )
         self.tries = 1
+        self.paused_seconds = 0.0
 
     def run(self) -> None:
         """Run the step, or take it back; returning means that this is done and recorded."""
+        try:
+            self._run()
+        except Exception as error:
+            translated = translate_time_error(error, self.watched, self._timeouts)
+            if translated is not None:
+                raise translated from error
+            raise
+
+    def explain(self, error: BaseException) -> None:
+        """Add to a failure what the attempt knows of its waits."""
+        explain(error, self.watched, self._timeouts, tries=self.tries, paused_seconds=self.paused_seconds)
+
+    def _run(self) -> None:
         step = self._task.step
         self._command = self._parts.commands.create(step.name)  # an author's constructor may fail
         if not step.transactional or self._task.migrates_data:
@@ -175,24 +199,44 @@ class Execution:
             self.record(AttemptStatus.INTERRUPTED, "ended by a second signal")
 
     def _in_transaction(self) -> None:
-        policy = self._settings.retry
+        policy, watched = self._settings.retry, self.watched
         while True:
+            self._begin_watch(self._timeouts.lock_seconds)
             try:
                 self._one_transaction()
                 return
             except Exception as error:
                 reason = repeatable_reason(error)
-                if reason is None or self.tries >= policy.tries or isinstance(error, ConnectionLostError):
+                if reason == LOCK_TIMEOUT:
+                    watched.note_timeout()
+                if (
+                    reason is None
+                    or self.tries >= self._timeouts.tries
+                    or isinstance(error, ConnectionLostError)
+                ):
                     raise
                 pause = policy.pause_seconds(self.tries)
-            self._parts.emit(StepRetried(self._task.step, self._task.scope, self.tries, reason, pause))
+            finally:
+                self._parts.watch.end()
+            self._parts.emit(
+                StepRetried(
+                    self._task.step,
+                    self._task.scope,
+                    self.tries,
+                    reason,
+                    pause,
+                    watched.blockers,
+                    watched.waited_seconds,
+                )
+            )
             if self._parts.stop.wait(pause):
                 raise Interrupted
+            self.paused_seconds += pause
             self.tries += 1
             self._command = self._parts.commands.create(self._task.step.name)
 
     def _one_transaction(self) -> None:
-        transaction = self._begin(self._lock_timeout())
+        transaction = self._begin(self._timeouts.transactional)
         traces = Traces()
         try:
             transaction.connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
@@ -212,14 +256,21 @@ class Execution:
                 raise LeftOut from error
             raise guarded(error) from error
 
-    def _begin(self, lock_timeout: str) -> StepTransaction:
+    def _begin_watch(self, lock_seconds: float) -> None:
+        """Let somebody look at what this session waits for, until `watch.end()`."""
+        self.watched.lock_seconds = lock_seconds
+        self.watched.is_told = not lock_seconds
+        self._session.open()
+        self._parts.watch.begin(self.watched, self._session.backend_pid)
+
+    def _begin(self, settings: Mapping[str, str]) -> StepTransaction:
         """Begin a transaction; the first one of a workspace looks at it again."""
         while True:
             workspace = self._workspace
             probe = self._probe(workspace)
             try:
                 transaction = self._session.begin(
-                    settings={**self._search_path(), "lock_timeout": lock_timeout},
+                    settings={**self._search_path(), **settings},
                     probe=probe,
                     observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
                 )
@@ -289,21 +340,29 @@ class Execution:
 
     def _in_autocommit(self) -> None:
         session = self._session
+        before = invalid_indexes(session.driver)
         connection = session.begin_autocommit(
-            settings={**self._search_path(), "lock_timeout": _NO_LOCK_TIMEOUT},
+            settings={**self._search_path(), **self._timeouts.autocommit},
             observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
         )
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
+        connection.info[EARLIER_FAILURE] = last_refusal(self._store, self._attempt)
         driver = session.driver
+        self._begin_watch(self._timeouts.lock_seconds)
         try:
             self._call(connection)
+            self._parts.watch.end()
             session.end_autocommit()
             check_left_behind(session)
+            check_indexes(session.driver, before)
         except BaseException as error:
+            self._parts.watch.end()
             lost = is_connection_lost(driver)
             session.replace()
             if lost and not isinstance(error, HardStop):
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
+            if isinstance(error, Exception):
+                note_indexes(error, session, before)
             raise
         self.record(self._task.direction.done, None)
 
@@ -329,13 +388,16 @@ class Execution:
                 "ctx.transaction() was opened inside another one",
                 hint="end the first block before the next; one transaction at a time",
             )
-        transaction = self._begin(_NO_LOCK_TIMEOUT)
+        self._begin_watch(self._timeouts.migration_lock_seconds)
+        transaction = self._begin(self._timeouts.migration)
         try:
             yield transaction.connection
             transaction.commit(self._store.check(transaction.token))
         except BaseException as error:
             self._give_up(transaction, error)
             raise guarded(error) from error
+        finally:
+            self._parts.watch.end()
 
     def _list_workspaces(self) -> Iterator[Workspace]:
         if self._session.connection.in_transaction():
@@ -366,9 +428,6 @@ class Execution:
             raise _schema_missing("$user")
         schemas = (self._workspace.schema, *self._settings.search_path_extra)
         return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
-
-    def _lock_timeout(self) -> str:
-        return str(max(1, round(self._settings.lock_timeout_seconds * 1000)))
 
 
 def _schema_missing(schema: str | None) -> StepError:

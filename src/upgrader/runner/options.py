@@ -60,6 +60,9 @@ class RunSettings:
 
     Attributes:
         lock_timeout_seconds: how long a transactional step's statement waits for a lock.
+        statement_timeout_seconds: how long one statement of a command may take; 0: as long as it takes.
+        idle_in_transaction_session_timeout_seconds: how long a transaction may stand still.
+        concurrent_wait_seconds: how long a statement outside a transaction waits while nobody waits behind it.
         dry_run_lock_seconds: how long a dry run may block readers or writers of an existing table.
         search_path_extra: schemas after the workspace's own.
         max_failures: when a segment is ended early.
@@ -74,6 +77,9 @@ class RunSettings:
     search_path_extra: tuple[str, ...] = ("public",)
     lock_timeout_seconds: float = 2.0
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    statement_timeout_seconds: float = 0.0
+    idle_in_transaction_session_timeout_seconds: float = 600.0
+    concurrent_wait_seconds: float = 0.0
     dry_run_lock_seconds: float = 2.0
     max_failures: FailureLimit = field(default_factory=FailureLimit)
     is_embedded: bool = False

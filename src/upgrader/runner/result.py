@@ -8,7 +8,16 @@ from datetime import datetime
 
 from upgrader.errors import RunError
 from upgrader.events import SegmentFinished
-from upgrader.model import AttemptStatus, Direction, FailureLimit, Outcome, PreflightFinding, Scope, Step
+from upgrader.model import (
+    AttemptStatus,
+    Blocker,
+    Direction,
+    FailureLimit,
+    Outcome,
+    PreflightFinding,
+    Scope,
+    Step,
+)
 from upgrader.sequence.plan import QuarantinedWorkspace, Refusal, Stop
 from upgrader.version import ReleaseVersion
 
@@ -21,6 +30,9 @@ class StepResult:
         status: `completed` (`reverted` on the way down), `failed`, `skipped` or `interrupted`.
         tries: how often its transaction was tried.
         error: the text of the history, redacted and cut: the error, or why it was skipped; None if completed.
+        waited_seconds: how long its statements waited for locks, as far as that was seen.
+        paused_seconds: how long it rested between tries.
+        blockers: who was in its way last, where it was not completed.
     """
 
     step: Step
@@ -30,6 +42,9 @@ class StepResult:
     seconds: float
     tries: int = 1
     error: str | None = None
+    waited_seconds: float = 0.0
+    paused_seconds: float = 0.0
+    blockers: tuple[Blocker, ...] = ()
 
     @property
     def is_completed(self) -> bool:
@@ -39,13 +54,31 @@ class StepResult:
 
 @dataclass(slots=True)
 class StepSummary:
-    """One step over all scopes."""
+    """One step over all scopes.
+
+    Attributes:
+        tries: how often its transactions were tried, all attempts together.
+    """
 
     step: Step
     completed: int = 0
     failed: int = 0
     skipped: int = 0
     seconds: float = 0.0
+    tries: int = 0
+    waited_seconds: float = 0.0
+    paused_seconds: float = 0.0
+
+    def add(self, result: StepResult) -> None:
+        """Count one attempt."""
+        self.seconds += result.seconds
+        self.tries += result.tries
+        self.waited_seconds += result.waited_seconds
+        self.paused_seconds += result.paused_seconds
+        is_skipped = result.status is AttemptStatus.SKIPPED
+        self.completed += result.is_completed
+        self.skipped += is_skipped
+        self.failed += not (result.is_completed or is_skipped)
 
 
 @dataclass(slots=True)
@@ -167,15 +200,10 @@ class RunReport:
 
     def add(self, result: StepResult) -> None:
         """Count one attempt; keep it where it failed or was skipped."""
-        summary = self.steps.setdefault(result.step.name, StepSummary(result.step))
-        summary.seconds += result.seconds
-        if result.is_completed:
-            summary.completed += 1
-        elif result.status is AttemptStatus.SKIPPED:
-            summary.skipped += 1
+        self.steps.setdefault(result.step.name, StepSummary(result.step)).add(result)
+        if result.status is AttemptStatus.SKIPPED:
             self.skipped.append(result)
-        else:
-            summary.failed += 1
+        elif not result.is_completed:
             self.failures.append(result)
 
     def ends_early(self, segment: SegmentResult, limit: FailureLimit, *, left_workspaces: int) -> bool:

@@ -10,9 +10,9 @@ from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
 from upgrader.model import Attempt, AttemptStatus, Direction
-from upgrader.runner.execution import Execution, Interrupted, LeftOut, StepParts, StepTask
+from upgrader.runner.execution import Execution, LeftOut, StepParts, StepTask
 from upgrader.runner.result import StepResult
-from upgrader.runner.stop import HardStop
+from upgrader.runner.stop import HardStop, Interrupted
 
 
 class StepRunner:
@@ -56,11 +56,23 @@ class StepRunner:
                     f"the server ended the connection while {task.step.name} ran"
                 ) from error
             # An author's command may raise anything, SystemExit too: it is a failed step, not the end of the run.
+            execution.explain(error)
             status, text = self.end_of(error)
         if status is not task.direction.done:
             execution.record(status, text)
         seconds = time.perf_counter() - started
-        result = StepResult(task.step, task.scope, attempt.attempt, status, seconds, execution.tries, text)
+        result = StepResult(
+            task.step,
+            task.scope,
+            attempt.attempt,
+            status,
+            seconds,
+            execution.tries,
+            text,
+            waited_seconds=execution.watched.waited_seconds,
+            paused_seconds=execution.paused_seconds,
+            blockers=() if status is task.direction.done else execution.watched.blockers,
+        )
         self.parts.emit(StepFinished(task.step, task.scope, attempt.attempt, status, seconds, text))
         return result
 

@@ -10,6 +10,10 @@ class HardStop(BaseException):
     """Raised at a second signal: the statement at hand was cancelled, the step rolls back."""
 
 
+class Interrupted(Exception):  # noqa: N818 - not an error: the operator asked
+    """The step stopped because the run was asked to."""
+
+
 @dataclass
 class StopToken:
     """Set by a signal; looked at before each step.

@@ -121,6 +121,9 @@ _Rule = Annotated[str, AfterValidator(_rule_name)]
 _TimeoutSeconds = Annotated[
     float, BeforeValidator(_no_boolean), Field(ge=0.001, le=2_000_000, allow_inf_nan=False)
 ]
+_OptionalTimeoutSeconds = Annotated[
+    float, BeforeValidator(_no_boolean), Field(ge=0, le=2_000_000, allow_inf_nan=False)
+]
 _PauseSeconds = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=86_400, allow_inf_nan=False)]
 _Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=1_000_000)]
 
@@ -220,6 +223,10 @@ class Settings(SettingsGroup):
         lock_retry_max_seconds: the longest pause.
         max_failures: with so many failed workspaces, or more than so large a part of them (`"5%"`), a segment is
             ended early; None: never.
+        statement_timeout_seconds: how long one statement of a command may take; 0: as long as it takes.
+        idle_in_transaction_session_timeout_seconds: how long a transaction may stand still; 0: for ever.
+        concurrent_wait_seconds: how long a statement outside a transaction may wait for other transactions
+            while nobody waits behind it; 0: as long as it takes.
         dry_run_lock_seconds: how long a dry run may block readers or writers of a table.
         connect_timeout_seconds: how long one attempt to connect may take; whole seconds, as in libpq.
         metadata: `package.module:attribute` of the application's MetaData, one or more.
@@ -241,6 +248,9 @@ class Settings(SettingsGroup):
     lock_retry_initial_seconds: _PauseSeconds = 0.5
     lock_retry_max_seconds: _PauseSeconds = 30.0
     max_failures: Annotated[str, BeforeValidator(_max_failures)] | None = None
+    statement_timeout_seconds: _OptionalTimeoutSeconds = 0.0
+    idle_in_transaction_session_timeout_seconds: _OptionalTimeoutSeconds = 600.0
+    concurrent_wait_seconds: _OptionalTimeoutSeconds = 0.0
     dry_run_lock_seconds: _TimeoutSeconds = 2.0
     connect_timeout_seconds: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=86_400)] = 10
     metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()

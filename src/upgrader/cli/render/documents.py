@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from upgrader.cli.render.waits import blocker_fields, wait_fields
 from upgrader.errors import LoadingError, PreflightError, UpgraderError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
                 "reverted": 0 if is_up else summary.completed,
                 "failed": summary.failed,
                 "seconds": round(summary.seconds, 3),
+                **wait_fields(summary),
             }
             for summary in report.steps.values()
         ],
@@ -208,6 +210,9 @@ def _failure(failure: StepResult) -> Document:
         "attempt": failure.attempt,
         "tries": failure.tries,
         "seconds": round(failure.seconds, 3),
+        "waited_seconds": round(failure.waited_seconds, 3),
+        "paused_seconds": round(failure.paused_seconds, 3),
+        "blockers": [blocker_fields(blocker) for blocker in failure.blockers],
         "error": failure.error,
     }
 

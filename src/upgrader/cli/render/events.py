@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from upgrader import events
 from upgrader.cli.render.blocks import Block, Line
+from upgrader.cli.render.waits import retry_blocks
 from upgrader.cli.render.wording import called, counted, duration, first_lines
 
 if TYPE_CHECKING:
@@ -53,9 +54,7 @@ def _of_the_run(event: events.Event) -> list[Block]:
         case events.VersionStarted():
             return _version(event)
         case events.StepRetried():
-            pause = duration(event.pause_seconds)
-            text = f"{event.scope}: {event.step.class_name} tries again in {pause}: {event.reason}"
-            return [Line(text, indent=2, style="warning")]
+            return retry_blocks(event)
         case events.SegmentFinished() if event.done or event.failed or event.left_out:
             return [Line(_segment(event), indent=2, style="error" if event.failed else "")]
         case _:

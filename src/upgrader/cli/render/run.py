@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
+from upgrader.cli.render.waits import waits_blocks
 from upgrader.cli.render.way_down import nothing_to_take_back
 from upgrader.cli.render.wording import counted, duration, first_lines
 
@@ -27,6 +28,7 @@ _COLUMNS = (
 def run_blocks(report: RunReport) -> Iterator[Block]:
     """Give the report: a table by version, failures, deferred steps, a dry run's findings."""
     yield from _table(report)
+    yield from waits_blocks(report)
     yield from _failures(report)
     if report.deferred:
         yield Line()

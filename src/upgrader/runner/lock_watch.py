@@ -1,0 +1,205 @@
+"""Looks, from a thread and a connection of its own, at what the step in progress waits for.
+
+Nothing of it is in the way of a step: beginning and ending a watch sets an attribute. The thread wakes up a few
+times a second, and only asks the server where a step has lasted for a quarter of its lock timeout.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+
+import psycopg
+
+from upgrader.database.blockers import cancel_wait, find_wait
+from upgrader.database.index_progress import read_index_progress
+from upgrader.errors import UpgraderError
+from upgrader.events import EventSink, StepProgress, Waiting, ignore_events
+from upgrader.model import Blocker, LockWait, Scope, Step
+from upgrader.runner.stop import StopToken
+
+_LONGEST_LOOK_SECONDS = 0.25
+_SHORTEST_LOOK_SECONDS = 0.01
+_EVENT_SECONDS = 1.0
+_RECONNECT_SECONDS = 5.0
+_CLOSE_SECONDS = 2.0
+
+STOPPED, BLOCKING, TOO_LONG = "stopped", "blocking", "too-long"
+"""Why a watch ended a wait: the run is to stop; others queued up behind it; it waited for longer than it may."""
+
+
+@dataclass(slots=True)
+class WatchedStep:
+    """One attempt at a step, as the watch sees it. It may be watched several times in a row.
+
+    Attributes:
+        lock_seconds: after which time somebody's wait is looked at, and (outside a transaction) ended if others
+            queue up behind it; 0: without end.
+        concurrent_wait_seconds: outside a transaction: how long it may wait while nobody waits behind it.
+        is_transactional: False shows the progress of an index.
+        is_told: whether its waits are told while they last: where no timeout ends them.
+        blockers: who was in the way, at the last wait that was seen.
+        wait: the wait that was seen last in the try at hand.
+        last_wait: the wait that was seen last in any.
+        waited_seconds: all waits together, as far as they were seen.
+        ended: why the watch ended a wait; None where it did not.
+        trouble: why nothing could be seen; None where it could.
+    """
+
+    step: Step
+    scope: Scope
+    lock_seconds: float
+    concurrent_wait_seconds: float = 0.0
+    is_transactional: bool = True
+    is_told: bool = False
+    blockers: tuple[Blocker, ...] = ()
+    wait: LockWait | None = None
+    last_wait: LockWait | None = None
+    waited_seconds: float = 0.0
+    ended: str | None = None
+    trouble: str | None = None
+    pid: int = 0
+    began: float = 0.0
+    told: float = 0.0
+
+    @property
+    def look_seconds(self) -> float:
+        """How long a watch may be blind: a quarter of the lock timeout, so that it is looked at before it."""
+        quarter = self.lock_seconds / 4 if self.lock_seconds else _LONGEST_LOOK_SECONDS
+        return min(_LONGEST_LOOK_SECONDS, max(_SHORTEST_LOOK_SECONDS, quarter))
+
+    def note_timeout(self) -> None:
+        """Count the wait that a lock timeout ended: it lasted to the end, whenever it was last looked at."""
+        seen = self.wait.seconds if self.wait is not None else 0.0
+        self.waited_seconds += max(0.0, self.lock_seconds - seen)
+        self.wait = None
+
+    def note(self, wait: LockWait) -> None:
+        """Add up what was seen; several looks at one wait count as the longest."""
+        before = self.wait.seconds if self.wait is not None and self.wait.started == wait.started else 0.0
+        self.waited_seconds += max(0.0, wait.seconds - before)
+        self.wait = self.last_wait = wait
+        if wait.blockers:
+            self.blockers = wait.blockers
+
+
+@dataclass
+class LockWatch:
+    """Watches the steps of one session, one at a time. Without `connect` it sees nothing.
+
+    Attributes:
+        connect: opens the connection of its own, when it is needed first.
+        redact: takes secrets out of the queries of others.
+    """
+
+    connect: Callable[[], psycopg.Connection] | None = None
+    emit: EventSink = ignore_events
+    stop: StopToken = field(default_factory=StopToken)
+    redact: Callable[[str], str] = str
+    _watched: WatchedStep | None = None
+    _thread: threading.Thread | None = None
+    _driver: psycopg.Connection | None = None
+    _no_connection_before: float = 0.0
+    _look_seconds: float = _LONGEST_LOOK_SECONDS
+    _wake: threading.Event = field(default_factory=threading.Event)
+    _is_closed: bool = False
+
+    def begin(self, watched: WatchedStep, pid: int | None) -> None:
+        """Watch the session `pid` from here on."""
+        if self.connect is None or pid is None:
+            return
+        watched.pid, watched.began, watched.wait = pid, time.monotonic(), None
+        self._watched = watched
+        if self._thread is None:
+            self._look_seconds = watched.look_seconds
+            self._thread = threading.Thread(target=self._run, name="upgrader-lock-watch", daemon=True)
+            self._thread.start()
+        elif watched.look_seconds < self._look_seconds:
+            self._look_seconds = watched.look_seconds
+            self._wake.set()
+
+    def end(self) -> None:
+        """Watch no longer."""
+        self._watched = None
+
+    def close(self) -> None:
+        """End the thread and close the connection; never raises."""
+        self._is_closed = True
+        self._watched = None
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_CLOSE_SECONDS)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._wake.wait(self._look_seconds)
+            self._wake.clear()
+            watched = self._watched
+            if watched is None or time.monotonic() - watched.began < watched.look_seconds:
+                continue
+            self._try_to_look(watched)
+        self._drop()
+
+    def _try_to_look(self, watched: WatchedStep) -> None:
+        try:
+            driver = self._connected()
+            if driver is not None:
+                self._look(driver, watched)
+                watched.trouble = None
+        except (psycopg.Error, UpgraderError) as error:
+            watched.trouble = watched.trouble or " ".join(str(error).split())
+            self._drop()
+
+    def _look(self, driver: psycopg.Connection, watched: WatchedStep) -> None:
+        wait = find_wait(driver, watched.pid)
+        if self._watched is not watched:  # it has ended meanwhile
+            return
+        if wait is not None:
+            wait = replace(wait, blockers=tuple(self._redacted(one) for one in wait.blockers))
+            watched.note(wait)
+            reason = self._reason_to_end(watched, wait)
+            if reason is not None and cancel_wait(driver, watched.pid, wait):
+                watched.ended = reason
+        now = time.monotonic()
+        if now - watched.told < _EVENT_SECONDS:
+            return
+        if not watched.is_transactional:
+            progress = read_index_progress(driver, watched.pid)
+            if progress is not None or wait is not None:
+                watched.told = now
+                self.emit(StepProgress(watched.step, watched.scope, now - watched.began, progress, wait))
+        elif watched.is_told and wait is not None:
+            watched.told = now
+            message = f"{watched.step.class_name} {wait.text}"
+            self.emit(Waiting("lock", message, wait.seconds))
+
+    def _reason_to_end(self, watched: WatchedStep, wait: LockWait) -> str | None:
+        if watched.is_transactional:
+            return STOPPED if self.stop.requested else None
+        if wait.keeps_others_waiting:
+            is_over = bool(watched.lock_seconds) and wait.seconds >= watched.lock_seconds
+            return BLOCKING if is_over else None
+        longest = watched.concurrent_wait_seconds
+        return TOO_LONG if longest and wait.seconds >= longest else None
+
+    def _redacted(self, blocker: Blocker) -> Blocker:
+        return replace(blocker, query=self.redact(blocker.query)) if blocker.query else blocker
+
+    def _connected(self) -> psycopg.Connection | None:
+        if self._driver is None:
+            if self.connect is None or time.monotonic() < self._no_connection_before:
+                return None
+            self._no_connection_before = time.monotonic() + _RECONNECT_SECONDS
+            self._driver = self.connect()
+            # The views are estimated to be dear; compiling a query on them takes longer than a lock timeout.
+            self._driver.execute("set jit = off; set statement_timeout = 2000; set lock_timeout = 1000")
+        return self._driver
+
+    def _drop(self) -> None:
+        driver, self._driver = self._driver, None
+        if driver is not None:
+            with suppress(Exception):
+                driver.close()
