@@ -77,7 +77,7 @@ class Waiting(Event):
     """The run waits for somebody else; sent about once a second while it does.
 
     Attributes:
-        reason: `run-lock`, `fence`, `barrier-lock`, `workspaces`, or `lock`: a command's statement waits.
+        reason: `run-lock`, `fence`, `barrier-lock` or `workspaces`.
         message: whom it waits for, and what they do.
         seconds: how long it has waited.
     """
@@ -156,7 +156,7 @@ class StepRetried(Event):
 
 @dataclass(frozen=True, slots=True)
 class StepProgress(Event):
-    """A step outside a transaction builds an index, or waits; sent about once a second.
+    """A step builds an index outside a transaction, or waits where no lock timeout ends it; about once a second.
 
     Attributes:
         seconds: how long it has been at it.

@@ -12,7 +12,7 @@ from upgrader.cli.console import Output
 from upgrader.cli.live import LiveLine
 from upgrader.cli.render.blocks import Block, Line
 from upgrader.cli.render.events import event_blocks, segment_line
-from upgrader.cli.render.waits import progress_text
+from upgrader.cli.render.waits import progress_text, short_progress_text
 
 PAUSE_SECONDS = 10.0
 
@@ -40,7 +40,7 @@ class RunDisplay:
         self._segment_began = self._segment_told = 0.0
         self._failed = 0
         self._wait_told = -PAUSE_SECONDS
-        self._waits_for = ""
+        self._waits_for = self._in_the_way = ""
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +57,7 @@ class RunDisplay:
             case events.Waiting():
                 self._wait(event.message, event.reason)
             case events.StepProgress():
-                self._wait(progress_text(event), f"{event.scope} {event.step.name}")
+                self._follow(event)
             case events.RunStarted() | events.Notice() if self._held is not None:
                 self._held += self._blocks(event)  # that it is the first upgrade is the first line of all
             case events.FirstUpgrade():
@@ -95,6 +95,15 @@ class RunDisplay:
                 version, through=event.index, total=event.total, failed=self._failed, seconds=seconds
             )
             self._output.tell(line)
+
+    def _follow(self, event: events.StepProgress) -> None:
+        """Tell how far a step is; in the updated line there is little room, so a new blocker has a line of its own."""
+        who = event.wait.blockers[0].name if event.wait is not None and event.wait.blockers else ""
+        if self._live.shows_sentences and who and who != self._in_the_way:
+            self._output.tell(Line(progress_text(event), indent=2))
+        self._in_the_way = who or self._in_the_way
+        text = short_progress_text(event) if self._live.shows_sentences else progress_text(event)
+        self._wait(text, f"{event.scope} {event.step.name}")
 
     def _wait(self, message: str, reason: str) -> None:
         """Tell what only goes on: in the updated line where there is one, else every ten seconds."""

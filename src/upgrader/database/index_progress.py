@@ -33,7 +33,9 @@ def read_index_progress(driver: psycopg.Connection, pid: int) -> IndexProgress |
     phase, blocks_done, blocks_total, tuples_done, tuples_total, lockers_done, lockers_total = row
     return IndexProgress(
         phase=phase,
-        percent=_percent(blocks_done, blocks_total) or _percent(tuples_done, tuples_total),
+        percent=_percent(tuples_done, tuples_total)
+        if _counts_tuples(phase)
+        else _percent(blocks_done, blocks_total),
         lockers_done=lockers_done or 0,
         lockers_total=(lockers_total or 0) if phase.startswith("waiting") else 0,
     )
@@ -44,5 +46,12 @@ def invalid_indexes(driver: psycopg.Connection) -> dict[int, str]:
     return {int(oid): str(name) for oid, name in driver.execute(_INVALID.encode()).fetchall()}
 
 
+def _counts_tuples(phase: str) -> bool:
+    # The counters of the phase before stay where they were: what is sorted has no counter of its own.
+    return "tuples" in phase
+
+
 def _percent(done: int | None, total: int | None) -> float | None:
-    return min(100.0, 100.0 * (done or 0) / total) if total else None
+    if not total or not done or done >= total:
+        return None
+    return 100.0 * done / total

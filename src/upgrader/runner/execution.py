@@ -259,7 +259,7 @@ class Execution:
     def _begin_watch(self, lock_seconds: float) -> None:
         """Let somebody look at what this session waits for, until `watch.end()`."""
         self.watched.lock_seconds = lock_seconds
-        self.watched.is_told = not lock_seconds
+        self.watched.is_told = not lock_seconds or not self._task.step.transactional
         self._session.open()
         self._parts.watch.begin(self.watched, self._session.backend_pid)
 

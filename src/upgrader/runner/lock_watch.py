@@ -17,7 +17,7 @@ import psycopg
 from upgrader.database.blockers import cancel_wait, find_wait
 from upgrader.database.index_progress import read_index_progress
 from upgrader.errors import UpgraderError
-from upgrader.events import EventSink, StepProgress, Waiting, ignore_events
+from upgrader.events import EventSink, StepProgress, ignore_events
 from upgrader.model import Blocker, LockWait, Scope, Step
 from upgrader.runner.stop import StopToken
 
@@ -166,15 +166,10 @@ class LockWatch:
         now = time.monotonic()
         if now - watched.told < _EVENT_SECONDS:
             return
-        if not watched.is_transactional:
-            progress = read_index_progress(driver, watched.pid)
-            if progress is not None or wait is not None:
-                watched.told = now
-                self.emit(StepProgress(watched.step, watched.scope, now - watched.began, progress, wait))
-        elif watched.is_told and wait is not None:
+        index = None if watched.is_transactional else read_index_progress(driver, watched.pid)
+        if index is not None or (wait is not None and watched.is_told):
             watched.told = now
-            message = f"{watched.step.class_name} {wait.text}"
-            self.emit(Waiting("lock", message, wait.seconds))
+            self.emit(StepProgress(watched.step, watched.scope, now - watched.began, index, wait))
 
     def _reason_to_end(self, watched: WatchedStep, wait: LockWait) -> str | None:
         if watched.is_transactional:

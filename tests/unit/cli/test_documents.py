@@ -44,6 +44,9 @@ def test_a_run_tells_its_failures() -> None:
             "attempt": 2,
             "tries": 1,
             "seconds": 0.25,
+            "waited_seconds": 0.0,
+            "paused_seconds": 0.0,
+            "blockers": [],
             "error": "No: no",
         }
     ]

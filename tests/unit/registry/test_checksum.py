@@ -43,6 +43,11 @@ def checksum(text: str) -> str:
         ('"b"', "u'b'"),
         ('f"SELECT ', '"SEL" f"ECT '),
         ("    def up", "\n\n\n    # here\n    def up"),
+        ('"1.0.0", 1', '"1.0.0", 1, lock_timeout_seconds=5, lock_tries=3, statement_timeout_seconds=0'),
+        (
+            '"1.0.0", 1',
+            '"1.0.0", 1, idle_in_transaction_session_timeout_seconds=5, concurrent_wait_seconds=9',
+        ),
     ],
 )
 def test_what_makes_no_difference(old: str, new: str):

@@ -39,6 +39,15 @@ def progress_text(event: StepProgress) -> str:
     return ": ".join(parts)
 
 
+def short_progress_text(event: StepProgress) -> str:
+    """Give how far a step is, so short that a narrow screen shows all that changes."""
+    wait, index = event.wait, event.index
+    if wait is None or not wait.blockers:
+        return progress_text(event)
+    ended = f", {index.lockers_done} of {index.lockers_total} ended" if index and index.lockers_total else ""
+    return f"{event.step.class_name} waits for {wait.blockers[0].name}{ended}"
+
+
 def waits_blocks(report: RunReport) -> Iterator[Block]:
     """Give which steps waited for locks, for how long, and how often they were tried."""
     for summary in report.steps.values():
