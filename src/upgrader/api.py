@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upgrader.database.failures import translating
 from upgrader.errors import OperatorError
@@ -32,6 +33,10 @@ from upgrader.status.running import find_running
 from upgrader.status.waiting import StatusPoll, StatusWait, ignore_polls
 from upgrader.survey import Survey, take_survey
 from upgrader.version import ApplicationVersion, ReleaseVersion
+
+if TYPE_CHECKING:
+    from upgrader.check.options import CheckOptions
+    from upgrader.check.report import CheckReport
 
 
 @dataclass(frozen=True)
@@ -246,6 +251,16 @@ class Upgrader:
         """Look for what would be in the way of a run; writes nothing, takes no lock."""
         with translating():
             return self._access.preflight()
+
+    def check(self, options: CheckOptions) -> CheckReport:
+        """Look for everything that can be wrong with the commands; writes nothing to the database.
+
+        Raises:
+            OperatorError: a rule is unknown, or a database that is named cannot be used.
+        """
+        from upgrader.check.gate import Gate  # no other verb needs it
+
+        return Gate(self.settings, options, lambda: self.registry, lambda: self._access).check()
 
     def history(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first."""

@@ -63,11 +63,13 @@ class Problem:
         message: what is wrong, in one sentence.
         places: where, as `file` or `file:line`, in reading order.
         remedy: what to change.
+        is_collision: each of the commands at these places is right by itself.
     """
 
     message: str
     places: tuple[str, ...]
     remedy: str | None = None
+    is_collision: bool = False
 
 
 class LoadingError(OperatorError):

@@ -12,6 +12,7 @@ import typer
 
 from upgrader.cli import exit_codes
 from upgrader.cli.baseline import baseline
+from upgrader.cli.check import check
 from upgrader.cli.console import Output
 from upgrader.cli.demo import demo
 from upgrader.cli.downgrade import downgrade
@@ -43,6 +44,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "init": init,
     "generate": generate,
     "list": list_commands,
+    "check": check,
     "plan": plan,
     "preflight": preflight,
     "upgrade": upgrade,

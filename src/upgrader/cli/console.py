@@ -116,7 +116,11 @@ class Output:
 
     def show_json(self, document: Mapping[str, Any]) -> None:
         """Write one document to stdout."""
-        self._write(self._stdout, json.dumps(self._redacted(document), indent=2, ensure_ascii=True) + "\n")
+        self._write(self._stdout, self.json_text(document))
+
+    def json_text(self, document: Mapping[str, Any]) -> str:
+        """Give one document as text, without secrets."""
+        return json.dumps(self._redacted(document), indent=2, ensure_ascii=True) + "\n"
 
     def tell(self, *blocks: Block) -> None:
         """Write to stderr."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any
 
 import typer
@@ -52,9 +53,13 @@ def guarded(
     if debug():
         output.tell(*_traceback(caught))
     _tell(caught, output, is_debug=debug())
-    if "--json" in arguments:
+    if _asks_for_json(arguments):
         output.show_json(error_document(caught, code))
     return code
+
+
+def _asks_for_json(arguments: list[str]) -> bool:
+    return bool({"--json", "--format=json"} & {*arguments}) or ("--format", "json") in pairwise(arguments)
 
 
 def error_document(error: Exception, code: int) -> dict[str, Any]:

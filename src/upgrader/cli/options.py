@@ -133,6 +133,12 @@ def downgrade_options(
     )
 
 
+def listed(values: Sequence[str] | None) -> tuple[str, ...]:
+    """Give the entries of an option that takes several, with commas between them or repeated; each once."""
+    entries = (entry.strip() for value in values or () for entry in value.split(","))
+    return tuple(dict.fromkeys(entry for entry in entries if entry))
+
+
 def seconds(flag: str, value: float) -> float:
     """Give a number of seconds that can be waited.
 

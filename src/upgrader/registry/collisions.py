@@ -24,15 +24,17 @@ def collisions_of(steps: Sequence[Step]) -> Iterator[Problem]:
             + _listed(step.class_name for step in group),
             _places(group),
             "give each its own timestamp, in the decorator and in the file's name",
+            is_collision=True,
         )
     for group in _groups(steps, lambda step: (step.version, step.class_name.casefold())):
-        yield Problem(_name_message(group), _places(group), "give each class its own name")
+        yield Problem(_name_message(group), _places(group), "give each class its own name", is_collision=True)
     for group in _groups(steps, lambda step: step.cli_name):
         yield Problem(
             f"{len(group)} workspace commands have the command-line name {group[0].cli_name}: "
             + _listed(step.name for step in group),
             _places(group),
             'give one of them another with name="…"',
+            is_collision=True,
         )
 
 

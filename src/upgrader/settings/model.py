@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -94,6 +95,26 @@ def _rule_name(value: str) -> str:
     return value
 
 
+def _checksum(value: str) -> str:
+    if not re.fullmatch(r"v[0-9]+:[0-9a-f]{12,64}", value):
+        raise ValueError(f"{value!r} is no checksum: write v1: and twelve hexadecimal digits or more")
+    return value
+
+
+def _moment(value: object) -> datetime:
+    """Read a time; what is not one is told as text is."""
+    if isinstance(value, str):
+        try:
+            value = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
+        except ValueError:
+            raise ValueError(f"{value!r} is no time: write 2026-11-22T09:30:00Z, or 2026-11-22") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime.combine(value + timedelta(days=1), time())
+    if not isinstance(value, datetime):
+        raise ValueError("expected a time: 2026-11-22T09:30:00Z, or 2026-11-22")
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
 def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
@@ -116,6 +137,7 @@ _Table = Annotated[TableName, PlainValidator(_table_name)]
 _Release = Annotated[ReleaseVersion, PlainValidator(_release_version)]
 _Location = Annotated[Path | str, AfterValidator(_location)]
 _Reference = Annotated[str, AfterValidator(_provider)]
+_Checksum = Annotated[str, AfterValidator(_checksum)]
 _Rule = Annotated[str, AfterValidator(_rule_name)]
 # PostgreSQL takes its timeouts in whole milliseconds, in 32 bits, and 0 turns them off.
 _TimeoutSeconds = Annotated[
@@ -177,6 +199,7 @@ class CheckSettings(SettingsGroup):
         select: the rules that run; none given: all.
         ignore: rules that do not run.
         severity: rules that are worse or less bad than they are by default.
+        accepted_checksums: of completed commands whose code was changed on purpose; the first twelve digits do.
         base_schema: a file of SQL that is executed in the empty scratch database, before `prepare`: the schema
             that was there before the first command (absolute once loaded).
         prepare: `package.module:function`, called with a connection to the scratch database in a transaction: it
@@ -188,6 +211,7 @@ class CheckSettings(SettingsGroup):
     select: tuple[_Rule, ...] = ()
     ignore: tuple[_Rule, ...] = ()
     severity: Mapping[_Rule, Severity] = Field(default_factory=dict)
+    accepted_checksums: tuple[_Checksum, ...] = ()
     base_schema: Path | None = None
     prepare: _Reference | None = None
     base_version: _Release | None = None
@@ -216,6 +240,7 @@ class Settings(SettingsGroup):
         app_version: the version of the application, as given; see `application_version`.
         oldest_supported: scopes below it are refused.
         released_version: the newest release that is out: nothing may be added to it or below it.
+        released_at: when it came out; a date alone is the end of that day, without a zone it is UTC.
         history_schema: the key `schema`: where the history lives.
         lock_timeout_seconds: how long one statement waits for a lock.
         lock_tries: how often a step is tried in all when it cannot get its locks.
@@ -238,6 +263,7 @@ class Settings(SettingsGroup):
     app_version: Annotated[str, AfterValidator(_application_version)] | None = None
     oldest_supported: _Release | None = None
     released_version: _Release | None = None
+    released_at: Annotated[datetime, BeforeValidator(_moment)] | None = None
     history_schema: Annotated[str, AfterValidator(_history_schema)] = Field(
         default="upgrader", validation_alias="schema", serialization_alias="schema"
     )
@@ -268,6 +294,16 @@ class Settings(SettingsGroup):
                 "conflict",
                 "the first pause is longer than the longest",
                 {"keys": ("lock_retry_initial_seconds", "lock_retry_max_seconds")},
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _release_with_its_time(self) -> Self:
+        if self.released_at is not None and self.released_version is None:
+            raise PydanticCustomError(
+                "conflict",
+                "it says when a release came out, and not which",
+                {"keys": ("released_at", "released_version")},
             )
         return self
 

@@ -1,0 +1,52 @@
+"""`upgrader check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from upgrader.cli import exit_codes, options
+from upgrader.cli.check_format import CheckFormat
+from upgrader.cli.invocation import Invocation
+
+
+def check(
+    context: typer.Context,
+    no_database: Annotated[
+        bool, typer.Option("--no-database", help="Look at no live database, even if one is configured.")
+    ] = False,
+    select: Annotated[
+        list[str] | None,
+        typer.Option("--select", metavar="RULE,...", help="Only these rules; squawk: all of squawk's."),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option("--ignore", metavar="RULE,...", help="Not these rules.")
+    ] = None,
+    output_format: Annotated[
+        CheckFormat, typer.Option("--format", help="How findings are written.")
+    ] = CheckFormat.TEXT,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Write that format to FILE, and text to stdout."),
+    ] = None,
+    json: options.Json = False,
+) -> int:
+    """Find what is wrong with the commands, for a pipeline.
+
+    Exit 5 where it finds an error or a warning. What cannot be looked at is left out, and named.
+    """
+    from upgrader.check.options import CheckOptions
+    from upgrader.cli.check_output import check_writable, show_check
+
+    invocation = Invocation.of(context)
+    if output is not None:
+        check_writable(output)
+    wanted = CheckOptions(
+        select=options.listed(select), ignore=options.listed(ignore), uses_database=not no_database
+    )
+    report = invocation.upgrader().check(wanted)
+    code = exit_codes.DONE if report.is_good else exit_codes.FOUND
+    show_check(invocation, report, CheckFormat.JSON if json else output_format, output, code)
+    return code
