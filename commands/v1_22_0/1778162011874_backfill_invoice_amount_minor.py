@@ -16,6 +16,20 @@ _FILL = """
     RETURNING id
 """
 
+# As in 1.21.0: the looking is done in the data migration, so that SET NOT NULL need not look.
+_DROP_CHECK = text("""
+    -- squawk-ignore ban-drop-constraint
+    ALTER TABLE core.invoice DROP CONSTRAINT IF EXISTS invoice_amount_minor_present
+""")
+_ADD_CHECK = text("""
+    ALTER TABLE core.invoice ADD CONSTRAINT invoice_amount_minor_present
+    CHECK (amount_minor IS NOT NULL) NOT VALID
+""")
+_VALIDATE_CHECK = text("""
+    -- squawk-ignore constraint-missing-not-valid
+    ALTER TABLE core.invoice VALIDATE CONSTRAINT invoice_amount_minor_present
+""")
+
 
 @instance_command("1.22.0", 1778162011874, type="slow")
 class BackfillInvoiceAmountMinor:
@@ -26,10 +40,17 @@ class BackfillInvoiceAmountMinor:
     """
 
     def run_data_migration(self, ctx: DataMigrationContext) -> None:
-        update_in_batches(ctx, _FILL)
+        if not update_in_batches(ctx, _FILL):
+            return
+        with ctx.transaction() as connection:
+            connection.execute(_DROP_CHECK)
+            connection.execute(_ADD_CHECK)
+        with ctx.transaction() as connection:
+            connection.execute(_VALIDATE_CHECK)
 
     def up(self, connection: Connection) -> None:
         connection.execute(text("ALTER TABLE core.invoice ALTER COLUMN amount_minor SET NOT NULL"))
+        connection.execute(_DROP_CHECK)
 
     def down(self, connection: Connection) -> None:
         connection.execute(text("ALTER TABLE core.invoice ALTER COLUMN amount_minor DROP NOT NULL"))

@@ -17,7 +17,10 @@ class AddCapitalToCity:
     def run_on_workspace(self, ctx: WorkspaceContext) -> None:
         ctx.connection.execute(text("ALTER TABLE city ADD COLUMN is_capital boolean NOT NULL DEFAULT false"))
         ctx.connection.execute(
-            text("CREATE UNIQUE INDEX city_one_capital ON city (is_capital) WHERE is_capital")
+            text("""
+                -- squawk-ignore require-concurrent-index-creation
+                CREATE UNIQUE INDEX city_one_capital ON city (is_capital) WHERE is_capital
+            """)
         )
 
     def down_on_workspace(self, ctx: WorkspaceContext) -> None:

@@ -16,4 +16,9 @@ class DropSubscriptionLegacyCode:
     """
 
     def up(self, connection: Connection) -> None:
-        connection.execute(text("ALTER TABLE core.subscription DROP COLUMN legacy_code"))
+        connection.execute(
+            text("""
+                -- squawk-ignore ban-drop-column
+                ALTER TABLE core.subscription DROP COLUMN legacy_code
+            """)
+        )

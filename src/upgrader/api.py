@@ -260,7 +260,16 @@ class Upgrader:
         """
         from upgrader.check.gate import Gate  # no other verb needs it
 
-        return Gate(self.settings, options, lambda: self.registry, lambda: self._access).check()
+        gate = Gate(
+            self.settings,
+            options,
+            load=lambda: self.registry,
+            app_version=lambda: self.app_version,
+            access=lambda: self._access,
+            emit=self._emit,
+            stop=self.stop,
+        )
+        return gate.check()
 
     def history(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first."""

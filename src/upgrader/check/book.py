@@ -26,6 +26,7 @@ class CheckBook:
     scratch: str | None = None
     _findings: list[Finding] = field(default_factory=list)
     _ran: list[Rule] = field(default_factory=list)
+    _notes: dict[str, None] = field(default_factory=dict)
     _left_out: dict[Rule, str] = field(default_factory=dict)
 
     def wanted(self, rules: Iterable[Rule]) -> tuple[Rule, ...]:
@@ -49,6 +50,10 @@ class CheckBook:
         for rule in self.wanted(rules):
             self._left_out.setdefault(rule, reason)
 
+    def note(self, sentences: Iterable[str]) -> None:
+        """Note what a rule that ran did not look at; each sentence once."""
+        self._notes.update(dict.fromkeys(sentences))
+
     def report(self) -> CheckReport:
         """Give the report."""
         order = {rule: number for number, rule in enumerate(RULES.values())}
@@ -58,6 +63,7 @@ class CheckBook:
             left_out=tuple(
                 LeftOut(rule, self._left_out[rule]) for rule in sorted(self._left_out, key=order.__getitem__)
             ),
+            notes=tuple(self._notes),
             database=self.database,
             scratch=self.scratch,
         )

@@ -11,12 +11,15 @@ from upgrader.check.against_history import (
     written_steps,
 )
 from upgrader.check.book import CheckBook
+from upgrader.check.live import LiveDatabase
+from upgrader.check.rule import Need
 from upgrader.check.rules import (
     BELOW_BASELINE,
     CHECKSUM_CHANGED,
     COMPLETED_COMMAND_GONE,
     MISSING_STEP,
     RELEASED_VERSION_CHANGED,
+    RULES,
 )
 from upgrader.database.failures import translating
 from upgrader.history.evidence import Completion, HistoryEvidence, PassedOver
@@ -31,25 +34,33 @@ from upgrader.settings import MissingPolicy
 from upgrader.survey import take_survey
 
 _RULES = (BELOW_BASELINE, CHECKSUM_CHANGED, COMPLETED_COMMAND_GONE, MISSING_STEP, RELEASED_VERSION_CHANGED)
+_ASKING = (*_RULES, *(rule for rule in RULES.values() if rule.needs is Need.SQUAWK))
 _MISSING_RUN = 'missing = "run" lets them run at their place'
 
 
-def check_history(book: CheckBook, sequence: StepSequence, access: DatabaseAccess) -> None:
-    """Run the rules about history; writes nothing, takes no lock. Does not connect if none is asked for.
+def check_history(book: CheckBook, sequence: StepSequence, access: DatabaseAccess) -> LiveDatabase | None:
+    """Run the rules about history; writes nothing, takes no lock.
+
+    Does not connect where neither they nor those of squawk are asked for, which look at what is pending.
+
+    Returns:
+        What was seen; None where nobody asked.
 
     Raises:
         OperatorError: the database cannot be reached, or its history is not one to read.
     """
-    if not book.wanted(_RULES):
-        return
+    if not book.wanted(_ASKING):
+        return None
     with translating(), access.reading() as reading:
         state = take_survey(session=reading.session, store=reading.store, source=access.source).state
         evidence = HistoryEvidence(reading.session.driver, access.settings.history_schema)
         completions = evidence.completions()
         passed = evidence.passed_over(written_steps(sequence))
+        live = LiveDatabase(access, state, reading.session.driver.info.server_version)
     book.database = reading.description
     _judge_history(book, sequence, access, completions, passed)
     _judge_state(book, sequence, access, state)
+    return live
 
 
 def _judge_history(

@@ -13,23 +13,28 @@ from pathlib import Path
 
 from upgrader.check.book import CheckBook
 from upgrader.check.database_rules import check_history
+from upgrader.check.live import LiveDatabase
 from upgrader.check.loading import loading_findings
 from upgrader.check.options import CheckOptions
 from upgrader.check.report import CheckReport
 from upgrader.check.rule import Need, Rule
 from upgrader.check.rules import COLLISION, FUTURE_TIMESTAMP, LOADING_PROBLEM, RELEASED_VERSION_CHANGED, RULES
+from upgrader.check.scratch_rules import ScratchCheck
 from upgrader.check.selection import select_rules
+from upgrader.check.sequence_run import Subject
 from upgrader.check.written import find_future_timestamps, find_released_changes
-from upgrader.errors import LoadingError
+from upgrader.errors import LoadingError, OperatorError
+from upgrader.events import EventSink
 from upgrader.registry import Registry
 from upgrader.runner.database_access import DatabaseAccess
+from upgrader.runner.stop import StopToken
 from upgrader.settings import DatabaseUrlKind, Settings, database_url_kind, embedded_path
+from upgrader.version import ApplicationVersion
 
 _LOADING = (LOADING_PROBLEM, COLLISION)
 _NO_DATABASE = "no database is named; set database_url or UPGRADER_DATABASE_URL"
 _NOT_WANTED = "--no-database"
 _NEVER_STARTED = "the embedded database has never been started"
-_NO_SCRATCH = "no scratch database; add --embedded or --scratch-url URL"
 _NOT_LOADED = "the commands cannot be loaded; mend that first"
 _NO_RELEASE = "released_version is not set"
 _NO_RELEASE_TIME = "there is neither released_at nor a database to tell what was added"
@@ -41,13 +46,19 @@ class Gate:
 
     Attributes:
         load: loads the commands; raises LoadingError.
+        app_version: asked once the commands are loaded.
         access: the way to the live database; asked only where one is named.
+        emit: told what is done to the machine for an embedded server.
+        stop: lets a signal end what runs in a scratch database.
     """
 
     settings: Settings
     options: CheckOptions
     load: Callable[[], Registry]
+    app_version: Callable[[], ApplicationVersion]
     access: Callable[[], DatabaseAccess]
+    emit: EventSink
+    stop: StopToken
 
     def check(self) -> CheckReport:
         """Look at everything that is asked for. Writes nothing to the live database, and takes no lock.
@@ -60,12 +71,17 @@ class Gate:
         registry = self._loaded(book)
         if registry is not None:
             self._look_at_commands(book, registry)
-            self._look_at_database(book, registry)
-            self._look_in_scratch(book, registry)
+            live = self._look_at_database(book, registry)
+            self._look_in_scratch(book, registry, live)
         return book.report()
 
     def _begun(self) -> CheckBook:
         given, options = self.settings.check, self.options
+        if options.embedded and options.scratch_url is not None:
+            raise OperatorError(
+                "--embedded and --scratch-url contradict each other",
+                hint="--embedded makes a server of its own, --scratch-url uses yours: give one of the two",
+            )
         selection = select_rules(
             select=options.select or given.select,
             ignore=(*given.ignore, *options.ignore),
@@ -96,13 +112,13 @@ class Gate:
             changes = find_released_changes(registry.sequence, released=released, released_at=released_at)
             book.ran([RELEASED_VERSION_CHANGED], changes)
 
-    def _look_at_database(self, book: CheckBook, registry: Registry) -> None:
+    def _look_at_database(self, book: CheckBook, registry: Registry) -> LiveDatabase | None:
         reason = self._why_no_database()
         if reason is not None:
             book.leave_out(_needing(Need.DATABASE), reason)
             book.leave_out([RELEASED_VERSION_CHANGED], _NO_RELEASE_TIME)
-            return
-        check_history(book, registry.sequence, self.access())
+            return None
+        return check_history(book, registry.sequence, self.access())
 
     def _why_no_database(self) -> str | None:
         url = self.settings.database_url
@@ -114,8 +130,10 @@ class Gate:
             return _NEVER_STARTED  # to make one only to find it empty would leave a server's files behind
         return None
 
-    def _look_in_scratch(self, book: CheckBook, registry: Registry) -> None:  # noqa: ARG002
-        book.leave_out([*_needing(Need.SCRATCH), *_needing(Need.SQUAWK)], _NO_SCRATCH)
+    def _look_in_scratch(self, book: CheckBook, registry: Registry, live: LiveDatabase | None) -> None:
+        subject = Subject(self.settings, registry, self.app_version())
+        scratch = ScratchCheck(book, subject, live, emit=self.emit, stop=self.stop)
+        scratch.check(embedded=self.options.embedded, url=self.options.scratch_url)
 
 
 def _needing(need: Need) -> Iterator[Rule]:

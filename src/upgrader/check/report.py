@@ -26,6 +26,7 @@ class CheckReport:
         findings: by file, line and rule; those that are about no file come first.
         ran: the rules that ran, in the order of the registry.
         left_out: the rules that were asked for and did not run.
+        notes: what rules that ran did not look at, a sentence each.
         database: the live database that was looked at; None where there was none.
         scratch: the scratch database; None where there was none.
     """
@@ -33,6 +34,7 @@ class CheckReport:
     findings: tuple[Finding, ...] = ()
     ran: tuple[Rule, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    notes: tuple[str, ...] = ()
     database: str | None = None
     scratch: str | None = None
 

@@ -83,6 +83,12 @@ UNUSED_IGNORE = Rule(
     "Every squawk-ignore comment silences something.",
     Need.SQUAWK,
 )
+NOT_LINTED = Rule(
+    "not-linted",
+    Severity.INFO,
+    "Every statement was looked at.",
+    Need.SQUAWK,
+)
 
 OWN_RULES = (
     LOADING_PROBLEM,
@@ -98,6 +104,7 @@ OWN_RULES = (
     ROUND_TRIP,
     CONCURRENTLY_IN_TRANSACTION,
     UNUSED_IGNORE,
+    NOT_LINTED,
 )
 
 RULES: Mapping[str, Rule] = MappingProxyType({rule.name: rule for rule in (*OWN_RULES, *SQUAWK_RULES)})

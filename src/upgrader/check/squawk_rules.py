@@ -1,4 +1,4 @@
-"""The rules of squawk that run, by their own names (squawk 2.20 to 2.70).
+"""The rules of squawk by their own names, as of squawk 2.70.
 
 A rule that only a newer squawk knows needs no entry here: its findings are told under the name that it has, and
 the group `squawk` selects, ignores and weighs it. Rules about timeouts are left out: the runner sets those.
@@ -42,11 +42,62 @@ _DESCRIPTIONS = {
     "require-concurrent-partition-detach": "A partition in use is detached CONCURRENTLY.",
     "require-concurrent-reindex": "An index of a table in use is rebuilt CONCURRENTLY.",
     "require-enum-value-ordering": "A new enum value says where it stands.",
-    "syntax-error": "squawk can read the statement.",
     "transaction-nesting": "No statement begins or ends a transaction of its own.",
 }
 
-SQUAWK_RULES = tuple(
-    Rule(name, Severity.WARNING, description, Need.SQUAWK, is_squawks=True)
-    for name, description in _DESCRIPTIONS.items()
+# What they hold, their names say.
+_OTHERS = (
+    "ban-add-column",
+    "ban-add-composite-attribute",
+    "ban-add-enum-value",
+    "ban-alter-database-options",
+    "ban-alter-extension",
+    "ban-alter-function-options",
+    "ban-alter-generated-expression",
+    "ban-alter-identity",
+    "ban-alter-policy-condition",
+    "ban-alter-policy-roles",
+    "ban-alter-role-options",
+    "ban-alter-row-level-security",
+    "ban-alter-sequence-values",
+    "ban-alter-system-options",
+    "ban-alter-view-options",
+    "ban-create-policy",
+    "ban-detach-inheritance",
+    "ban-disable-trigger",
+    "ban-drop-constraint",
+    "ban-drop-domain",
+    "ban-drop-extension",
+    "ban-drop-function",
+    "ban-drop-generated-expression",
+    "ban-drop-index",
+    "ban-drop-policy",
+    "ban-drop-schema",
+    "ban-drop-sequence",
+    "ban-drop-type",
+    "ban-drop-view",
+    "ban-new-write-restriction",
+    "ban-replace-view-function",
+    "ban-replica-identity",
+    "ban-revoke",
+    "ban-set-default",
+    "ban-set-schema",
+    "prefer-repack",
+    "renaming-object",
+    "require-table-schema",
+)
+
+
+def _sentence(name: str) -> str:
+    return f"{name.replace('-', ' ').capitalize()}."
+
+
+SQUAWK_RULES = (
+    *(
+        Rule(name, Severity.WARNING, description, Need.SQUAWK, is_squawks=True)
+        for name, description in sorted(
+            [*_DESCRIPTIONS.items(), *((name, _sentence(name)) for name in _OTHERS)]
+        )
+    ),
+    Rule("syntax-error", Severity.INFO, "squawk can read the statement.", Need.SQUAWK, is_squawks=True),
 )

@@ -14,6 +14,13 @@ from upgrader.cli.invocation import Invocation
 
 def check(
     context: typer.Context,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Run the commands on an embedded server, and throw it away.")
+    ] = False,
+    scratch_url: Annotated[
+        str | None,
+        typer.Option("--scratch-url", metavar="URL", help="Run them in copies of this empty database."),
+    ] = None,
     no_database: Annotated[
         bool, typer.Option("--no-database", help="Look at no live database, even if one is configured.")
     ] = False,
@@ -38,13 +45,18 @@ def check(
     Exit 5 where it finds an error or a warning. What cannot be looked at is left out, and named.
     """
     from upgrader.check.options import CheckOptions
+    from upgrader.cli.check_database import known_url
     from upgrader.cli.check_output import check_writable, show_check
 
     invocation = Invocation.of(context)
     if output is not None:
         check_writable(output)
     wanted = CheckOptions(
-        select=options.listed(select), ignore=options.listed(ignore), uses_database=not no_database
+        select=options.listed(select),
+        ignore=options.listed(ignore),
+        embedded=embedded,
+        scratch_url=None if scratch_url is None else known_url(invocation, "--scratch-url", scratch_url),
+        uses_database=not no_database,
     )
     report = invocation.upgrader().check(wanted)
     code = exit_codes.DONE if report.is_good else exit_codes.FOUND

@@ -32,6 +32,8 @@ def check_blocks(report: CheckReport, *, here: Path) -> Iterator[Block]:
         yield Line()
     for names, reason in left_out_lines(report):
         yield Line(f"{names}: {reason}", label="left out:", style="dim")
+    for note in report.notes:
+        yield Line(note, label="note:", style="dim")
     yield Line(_sum(report), style="good" if report.is_good else "error")
 
 

@@ -24,6 +24,7 @@ def check_document(report: CheckReport, exit_code: int, *, here: Path) -> Docume
         "findings": [_finding(finding, here) for finding in report.findings],
         "ran": [rule.name for rule in report.ran],
         "left_out": [{"rule": one.rule.name, "reason": one.reason} for one in report.left_out],
+        "notes": list(report.notes),
     }
 
 

@@ -42,6 +42,8 @@ def _annotation(finding: Finding, root: Path, redact: Callable[[str], str]) -> s
 def _left_out(report: CheckReport, redact: Callable[[str], str]) -> Iterator[str]:
     for names, reason in left_out_lines(report):
         yield _command("notice", {"title": "left out"}, redact(f"{names}: {reason}"))
+    for note in report.notes:
+        yield _command("notice", {"title": "note"}, redact(note))
 
 
 def _command(name: str, properties: Mapping[str, str], message: str) -> str:

@@ -38,6 +38,8 @@ def junit_text(report: CheckReport, *, here: Path, redact: Callable[[str], str])
         failures += _told(case, found, here, safe)
     for one in report.left_out:
         ElementTree.SubElement(_case(suite, one.rule.name), "skipped", message=safe(one.reason))
+    if report.notes:
+        ElementTree.SubElement(suite, "system-out").text = "\n".join(map(safe, report.notes))
     counts = {"tests": len(names) + len(report.left_out), "failures": failures, "errors": 0}
     suite.attrib.update({key: str(value) for key, value in counts.items()})
     suite.set("skipped", str(len(report.left_out)))

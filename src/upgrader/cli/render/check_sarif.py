@@ -68,6 +68,8 @@ def _rules(report: CheckReport) -> list[Document]:
 def _notifications(report: CheckReport) -> Iterator[Document]:
     for names, reason in left_out_lines(report):
         yield {"level": "note", "message": {"text": f"left out: {names}: {reason}"}}
+    for note in report.notes:
+        yield {"level": "note", "message": {"text": note}}
 
 
 def _results(
