@@ -17,10 +17,12 @@ from upgrader.history.store import AttemptFilter
 from upgrader.model import Attempt, Direction, FailureLimit
 from upgrader.preflight.look import PreflightReport
 from upgrader.registry import Registry, load
-from upgrader.runner.database_access import DatabaseAccess, OpenRun
+from upgrader.runner.database_access import DatabaseAccess, OpenRun, Reading
 from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
+from upgrader.runner.forgetting import forget_by_hand
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, failure_limit, plan_options
 from upgrader.runner.result import RunReport
+from upgrader.runner.setting_aside import SettingAside, bring_back, set_aside
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import UpgradeRun
 from upgrader.runner.way_down import WayDownReport, plan_way_down
@@ -189,11 +191,20 @@ class Upgrader:
             )
             return WorkspaceRun(parts, step, selection or Selection(), report, again=again).execute()
 
-    def baseline(self, version: ReleaseVersion, *, wait_lock_seconds: float = 0.0) -> MarkReport:
+    def baseline(
+        self,
+        version: ReleaseVersion,
+        *,
+        workspace_ids: Sequence[str] = (),
+        wait_lock_seconds: float = 0.0,
+    ) -> MarkReport:
         """Mark the database as being at `version`: every step at or below it counts as done.
 
+        Args:
+            workspace_ids: mark only these workspaces; by default the instance and every one.
+
         Raises:
-            OperatorError: `version` is above `app_version`, or something is marked higher already.
+            OperatorError: `version` is above `app_version`, or history says something else.
             LockHeldError: another run is at work.
         """
         knows_version = self.settings.app_version is not None or not self.registry.is_empty
@@ -205,7 +216,13 @@ class Upgrader:
         with self._access.run(wait_lock_seconds, only_marks=True) as run:
             self._bring_up_to_date(run)
             survey = take_survey(session=run.session, store=run.store, source=self._access.source)
-            return write_baseline(version, survey=survey, store=run.store, executed_by=self.app_version.text)
+            return write_baseline(
+                version,
+                survey=survey,
+                store=run.store,
+                executed_by=self.app_version.text,
+                workspace_ids=workspace_ids,
+            )
 
     def enroll(
         self, workspace_ids: Sequence[str], *, at: str = "current", wait_lock_seconds: float = 0.0
@@ -234,10 +251,48 @@ class Upgrader:
                 schema=self.settings.history_schema,
             )
 
+    def quarantine(self, workspace_ids: Sequence[str], *, reason: str) -> SettingAside:
+        """Set workspaces aside: nothing runs on them, no barrier waits for them, every report names them.
+
+        Needs no run lock: a run that is at work leaves them alone from its next look at the database on.
+
+        Raises:
+            UnknownWorkspaceError: an id is not there; nothing is changed then.
+            OperatorError: the reason is empty.
+            LockHeldError: there is no history yet, and a run is about to make it.
+        """
+        return set_aside(self._access, self.registry.sequence, workspace_ids, reason=reason)
+
+    def release(self, workspace_ids: Sequence[str]) -> SettingAside:
+        """Bring workspaces back that were set aside: what they missed runs before anything newer.
+
+        Needs no run lock; excludes itself against a barrier that is being passed.
+
+        Raises:
+            OperatorError: a workspace is not set aside; nothing is changed then.
+            RefusedError: the loaded commands do not reach down to where a workspace is.
+        """
+        return bring_back(self._access, self.registry.sequence, workspace_ids)
+
+    def forget(self, workspace_ids: Sequence[str], *, wait_lock_seconds: float = 0.0) -> int:
+        """End the history of workspaces that are deleted, so that their ids may be used again.
+
+        Applications call `forget_workspace` instead, in the transaction that deletes the workspace.
+
+        Raises:
+            RefusedError: a workspace is still there.
+            UnknownWorkspaceError: history knows nothing of an id.
+            LockHeldError: another run is at work.
+        """
+        with self._access.run(wait_lock_seconds) as run:
+            self._bring_up_to_date(run)
+            survey = take_survey(session=run.session, store=run.store, source=self._access.source)
+            return forget_by_hand(workspace_ids, survey=survey, store=run.store)
+
     def workspaces(self) -> Survey:
         """List the workspaces, in and out of scope, with how far each is; writes nothing."""
         with translating(), self._access.reading() as reading:
-            return take_survey(session=reading.session, store=reading.store, source=self._access.source)
+            return self._survey(reading)
 
     def plan(self, options: UpgradeOptions) -> PlanReport:
         """Say what `upgrade` with the same options would run; writes nothing, takes no lock."""
@@ -341,6 +396,9 @@ class Upgrader:
         with self._access.reading() as reading:
             session, store, description = reading.session, reading.store, reading.description
             yield look
+
+    def _survey(self, reading: Reading) -> Survey:
+        return take_survey(session=reading.session, store=reading.store, source=self._access.source)
 
     @cached_property
     def _access(self) -> DatabaseAccess:

@@ -50,10 +50,11 @@ class LiveLine:
         )
         self._is_bar = True
 
-    def advance(self, *, failed: int, rate: float) -> None:
+    def advance(self, *, failed: int, rate: float, skipped: int = 0) -> None:
         """Move the bar on by one."""
         if self._progress is not None and self._task is not None and self._is_bar:
-            told = f"{failed:,} failed" if failed else ""
+            counts = ((failed, "failed"), (skipped, "skipped"))
+            told = ", ".join(f"{count:,} {word}" for count, word in counts if count)
             self._progress.update(self._task, advance=1, failed=told, rate=f"{rate:,.0f}/s")
 
     def say(self, text: str) -> None:

@@ -11,6 +11,7 @@ import typer
 from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
+    from upgrader.model import FailureLimit
     from upgrader.runner.options import DowngradeOptions, UpgradeOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -34,6 +35,15 @@ CountLimit = Annotated[
     int | None,
     typer.Option(
         "--workspace-count-limit", "--count-limit", metavar="N", min=1, help="The first N of the selection."
+    ),
+]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+MaxFailures = Annotated[
+    str | None,
+    typer.Option(
+        "--max-failures",
+        metavar="N|P%",
+        help="End a version's workspaces with N failed ones, or with more than P% of them.",
     ),
 ]
 IncludeMissing = Annotated[
@@ -66,6 +76,7 @@ def upgrade_options(
     dry_run: bool = False,
     verbose: bool = False,
     fail_fast: bool = False,
+    max_failures: str | None = None,
     wait_lock: float = 0.0,
 ) -> UpgradeOptions:
     """Put the flags together.
@@ -92,6 +103,7 @@ def upgrade_options(
         dry_run=dry_run,
         verbose=verbose,
         fail_fast=fail_fast,
+        max_failures=failure_limit(max_failures, fail_fast=fail_fast),
         wait_lock_seconds=seconds("--wait-lock", wait_lock),
     )
 
@@ -137,6 +149,30 @@ def listed(values: Sequence[str] | None) -> tuple[str, ...]:
     """Give the entries of an option that takes several, with commas between them or repeated; each once."""
     entries = (entry.strip() for value in values or () for entry in value.split(","))
     return tuple(dict.fromkeys(entry for entry in entries if entry))
+
+
+def failure_limit(text: str | None, *, fail_fast: bool) -> FailureLimit | None:
+    """Read `--max-failures`; None where it was not given.
+
+    Raises:
+        OperatorError: it is neither a number nor a part, or contradicts `--fail-fast`.
+    """
+    from upgrader.model import FailureLimit
+
+    if text is None:
+        return None
+    try:
+        limit = FailureLimit.parse(text)
+    except ValueError as error:
+        raise OperatorError(
+            f"--max-failures: {error}", hint="for example --max-failures 20 or --max-failures 5%"
+        ) from error
+    if fail_fast and limit != FailureLimit(count=1):
+        raise OperatorError(
+            f"--fail-fast and --max-failures {text} contradict each other",
+            hint="--fail-fast is --max-failures 1: give one of the two",
+        )
+    return limit
 
 
 def seconds(flag: str, value: float) -> float:

@@ -38,7 +38,7 @@ class RunDisplay:
         self._live = LiveLine(output)
         self._held: list[Block] | None = []
         self._segment_began = self._segment_told = 0.0
-        self._failed = 0
+        self._failed = self._skipped = 0
         self._wait_told = -PAUSE_SECONDS
         self._waits_for = self._in_the_way = ""
 
@@ -74,7 +74,7 @@ class RunDisplay:
                 self._live.say(event.step.class_name)
             case events.SegmentStarted():
                 self._segment_began = self._segment_told = self._clock()
-                self._failed = 0
+                self._failed = self._skipped = 0
                 self._live.begin_bar(event.version.text, event.total)
             case events.WorkspaceFinished():
                 self._advance(event)
@@ -85,14 +85,24 @@ class RunDisplay:
 
     def _advance(self, event: events.WorkspaceFinished) -> None:
         self._failed += event.result == "failed"
+        self._skipped += event.result == "skipped"
         now = self._clock()
         seconds = now - self._segment_began
-        self._live.advance(failed=self._failed, rate=event.index / seconds if seconds > 0 else 0.0)
+        self._live.advance(
+            failed=self._failed,
+            rate=event.index / seconds if seconds > 0 else 0.0,
+            skipped=self._skipped,
+        )
         if not self._live.is_live and now - self._segment_told >= PAUSE_SECONDS:
             self._segment_told = now
             version = event.version.text
             line = segment_line(
-                version, through=event.index, total=event.total, failed=self._failed, seconds=seconds
+                version,
+                through=event.index,
+                total=event.total,
+                failed=self._failed,
+                seconds=seconds,
+                skipped=self._skipped,
             )
             self._output.tell(line)
 

@@ -12,7 +12,9 @@ from upgrader.cli.invocation import Invocation
 
 def status(
     context: typer.Context,
-    failed_only: Annotated[bool, typer.Option("--failed-only", help="Only workspaces that failed.")] = False,
+    failed_only: Annotated[
+        bool, typer.Option("--failed-only", help="Only failed and skipped workspaces.")
+    ] = False,
     workspace_id: options.WorkspaceIds = None,
     show_all: Annotated[bool, typer.Option("--all", help="Every workspace, however many.")] = False,
     exit_code: Annotated[

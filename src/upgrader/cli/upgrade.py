@@ -23,7 +23,8 @@ def upgrade(
     ] = False,
     verbose: options.Verbose = False,
     show_parameters: options.ShowParameters = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    fail_fast: options.FailFast = False,
+    max_failures: options.MaxFailures = None,
     include_missing: options.IncludeMissing = False,
     allow_ahead: options.AllowAhead = False,
     wait_lock: options.WaitLock = 0.0,
@@ -47,6 +48,7 @@ def upgrade(
         dry_run=dry_run,
         verbose=verbose or show_parameters,
         fail_fast=fail_fast,
+        max_failures=max_failures,
         wait_lock=wait_lock,
     )
     return run_and_report(

@@ -22,7 +22,8 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --again.")] = False,
     verbose: options.Verbose = False,
     show_parameters: options.ShowParameters = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    fail_fast: options.FailFast = False,
+    max_failures: options.MaxFailures = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
@@ -35,6 +36,7 @@ def run(
 
     selection = Selection(tuple(dict.fromkeys(workspace_id or ())), start_from, count_limit)
     seconds = options.seconds("--wait-lock", wait_lock)
+    limit = options.failure_limit(max_failures, fail_fast=fail_fast)
     if again and not yes:
         _confirm(name)
     return run_and_report(
@@ -45,6 +47,7 @@ def run(
             again=again,
             verbose=verbose or show_parameters,
             fail_fast=fail_fast,
+            max_failures=limit,
             wait_lock_seconds=seconds,
         ),
         is_verbose=verbose or show_parameters,

@@ -11,7 +11,8 @@ from upgrader.database.connect import identifier
 from upgrader.errors import OperatorError, UnknownWorkspaceError
 from upgrader.history.store import HistoryStore
 from upgrader.history.workspace_functions import ENROLLED_ALREADY
-from upgrader.model import INSTANCE, Enrolment, Scope
+from upgrader.model import INSTANCE, Enrolment, Progress, Scope
+from upgrader.sequence.contradictions import contradictions
 from upgrader.sequence.planner import inferred_version
 from upgrader.sequence.sequence import StepSequence
 from upgrader.survey import Survey
@@ -36,29 +37,46 @@ class MarkReport:
 
 
 def write_baseline(
-    version: ReleaseVersion, *, survey: Survey, store: HistoryStore, executed_by: str
+    version: ReleaseVersion,
+    *,
+    survey: Survey,
+    store: HistoryStore,
+    executed_by: str,
+    workspace_ids: Sequence[str] = (),
 ) -> MarkReport:
-    """Mark the instance and every workspace row as being at `version`.
+    """Mark the instance and every workspace row as being at `version`, or only some workspaces.
+
+    Workspaces that are set aside are marked only where they are named: they may be in any shape.
 
     Raises:
-        OperatorError: a scope is marked at a higher version already.
+        UnknownWorkspaceError: an id is not in the workspace table; nothing is marked then.
+        OperatorError: history says something else of a scope; nothing is marked then.
     """
-    rows = [*survey.state.members, *survey.state.others]
-    scopes = [(INSTANCE, survey.state.instance), *((Scope(row.workspace_id), row.progress) for row in rows)]
+    state = survey.state
+    if workspace_ids:
+        require_rows(workspace_ids, survey)
+        rows = [row for row in survey.rows if row.workspace_id in workspace_ids]
+    else:
+        rows = [row for row in (*state.members, *state.others) if row.quarantine is None]
+    scopes = [(Scope(row.workspace_id), row.progress) for row in rows]
+    if not workspace_ids:
+        scopes.insert(0, (INSTANCE, state.instance))
+    _refuse_contradictions(version, scopes)
     wanted = Enrolment(version)
-    above = [
-        str(scope)
-        for scope, progress in scopes
-        if progress.enrolment and progress.enrolment.version and progress.enrolment.version > version
-    ]
-    if above:
-        raise OperatorError(
-            f"marked at a version above {version} already: {_named(above)}",
-            hint="a baseline only raises; look at `upgrader status` and give a higher version",
-        )
-    new = [scope for scope, progress in scopes if progress.enrolment != wanted or survey.state.is_first]
+    new = [scope for scope, progress in scopes if progress.enrolment != wanted or state.is_first]
     written = store.mark(wanted, new, label="baseline", executed_by=executed_by)
     return MarkReport(version.text, len(rows), written)
+
+
+def _refuse_contradictions(version: ReleaseVersion, scopes: Sequence[tuple[Scope, Progress]]) -> None:
+    told = {scope: contradictions(version, progress) for scope, progress in scopes}
+    against = [f"{scope}: {text}" for scope, text in told.items() if text]
+    if against:
+        raise OperatorError(
+            f"history says that this is not {version}: {_named(against)}",
+            hint="a baseline only raises, and adopts what history does not know: look at `upgrader history`, "
+            "and give a higher version or other workspaces",
+        )
 
 
 def enrol_by_hand(
@@ -76,13 +94,7 @@ def enrol_by_hand(
         UnknownWorkspaceError: an id is not in the workspace table; nothing is enrolled then.
         OperatorError: a workspace is enrolled at another version already.
     """
-    known = {row.workspace_id for row in (*survey.state.members, *survey.state.others)}
-    unknown = [workspace_id for workspace_id in workspace_ids if workspace_id not in known]
-    if unknown:
-        raise UnknownWorkspaceError(
-            f"no workspace of this id in the {survey.state.source_description}: {_named(unknown)}",
-            hint="`upgrader workspace list` shows the ids",
-        )
+    require_rows(workspace_ids, survey)
     enrolment = _resolve(at, survey, sequence)
     call = f"select {identifier(schema, 'enroll_workspace')}(%s, %s)".encode()
     try:
@@ -96,6 +108,21 @@ def enrol_by_hand(
             str(error.diag.message_primary), hint="`upgrader workspace list` shows where each is enrolled"
         ) from error
     return MarkReport(enrolment.text, len(workspace_ids), len(workspace_ids))
+
+
+def require_rows(workspace_ids: Sequence[str], survey: Survey) -> None:
+    """Refuse ids that are not in the workspace table.
+
+    Raises:
+        UnknownWorkspaceError: with all of them.
+    """
+    known = {row.workspace_id for row in survey.rows}
+    unknown = [workspace_id for workspace_id in workspace_ids if workspace_id not in known]
+    if unknown:
+        raise UnknownWorkspaceError(
+            f"no workspace of this id in the {survey.state.source_description}: {_named(unknown)}",
+            hint="`upgrader workspace list` shows the ids",
+        )
 
 
 def _resolve(at: str, survey: Survey, sequence: StepSequence) -> Enrolment:

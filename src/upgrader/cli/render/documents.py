@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from upgrader.api import PlanReport
-    from upgrader.model import Attempt, PreflightFinding, Step
-    from upgrader.runner.result import RunReport, StepResult
-    from upgrader.sequence.plan import PlannedVersion, Refusal, Stop
+    from upgrader.model import Attempt, PreflightFinding, Quarantine, Step
+    from upgrader.runner.result import RunReport, StepResult, TooManyFailures
+    from upgrader.sequence.plan import PlannedVersion, QuarantinedWorkspace, Refusal, Stop
     from upgrader.version import ApplicationVersion
 
 SCHEMA_VERSION = 1
@@ -69,6 +69,7 @@ def run_document(report: RunReport, exit_code: int) -> Document:
                 "completed": summary.completed if is_up else 0,
                 "reverted": 0 if is_up else summary.completed,
                 "failed": summary.failed,
+                "skipped": summary.skipped,
                 "seconds": round(summary.seconds, 3),
                 **wait_fields(summary),
             }
@@ -80,11 +81,15 @@ def run_document(report: RunReport, exit_code: int) -> Document:
                 "total": segment.total,
                 "done": segment.done,
                 "failed": segment.failed,
+                "skipped": segment.skipped,
                 "left_out": segment.left_out,
             }
             for segment in report.segments.values()
         ],
         "failures": [_failure(failure) for failure in report.failures],
+        "skipped": [_failure(skipped) for skipped in report.skipped],
+        "too_many_failures": _too_many(report.too_many_failures),
+        "quarantined": quarantined_fields(report.quarantined),
         "deferred": [step_fields(step) for step in report.deferred],
         "stop": stop_fields(report.stop),
         "refusals": refusal_fields(report.refusals),
@@ -113,9 +118,14 @@ def plan_document(report: PlanReport, exit_code: int) -> Document:
         "app_version": report.app_version,
         "target": _text(plan.target),
         "first_upgrade": state.is_first,
-        "workspaces": {"in_scope": len(state.members), "out_of_scope": len(state.others)},
+        "workspaces": {
+            "in_scope": len(state.members) + len(state.quarantined),
+            "out_of_scope": len(state.others),
+            "quarantined": len(state.quarantined),
+        },
         "steps_to_run": sum(version.step_count for version in plan.versions),
         "versions": [_planned(version) for version in plan.versions],
+        "quarantined": quarantined_fields(plan.quarantined),
         "stop": stop_fields(plan.stop),
         "refusals": refusal_fields(plan.refusals),
         "warnings": list(plan.warnings),
@@ -168,6 +178,7 @@ def history_document(attempts: Sequence[Attempt], exit_code: int, *, has_more: b
                 "error_message": one.error_message,
                 "started_at": time_text(one.started_at),
                 "finished_at": time_text(one.finished_at),
+                "forgotten_at": time_text(one.forgotten_at),
             }
             for one in attempts
         ],
@@ -199,6 +210,40 @@ def _planned(version: PlannedVersion) -> Document:
         "workspace_steps": [{**step_fields(step), "workspaces": counts[step]} for step in ordered],
         "waiting": [{**step_fields(step), "workspaces": count} for step, count in version.waiting],
         "late": list(version.late),
+    }
+
+
+def quarantined_fields(found: Iterable[QuarantinedWorkspace]) -> list[Document]:
+    """Give the workspaces that are set aside; `misses` is the first version that each has to catch up."""
+    return [
+        {
+            "workspace_id": one.workspace_id,
+            **quarantine_fields(one.quarantine),
+            "misses": _text(one.misses),
+        }
+        for one in found
+    ]
+
+
+def quarantine_fields(quarantine: Quarantine) -> Document:
+    """Give why a workspace is set aside, by whom and since when."""
+    return {
+        "reason": quarantine.reason,
+        "by": quarantine.by,
+        "since": time_text(quarantine.since),
+        "age_seconds": round(quarantine.age_seconds, 3),
+        "app_version": quarantine.executed_by_version,
+    }
+
+
+def _too_many(found: TooManyFailures | None) -> Document | None:
+    if found is None:
+        return None
+    return {
+        "version": found.version.text,
+        "max_failures": found.limit.text,
+        "failed": found.failed,
+        "left_workspaces": found.left_workspaces,
     }
 
 

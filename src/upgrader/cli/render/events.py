@@ -55,15 +55,18 @@ def _of_the_run(event: events.Event) -> list[Block]:
             return _version(event)
         case events.StepRetried():
             return retry_blocks(event)
-        case events.SegmentFinished() if event.done or event.failed or event.left_out:
+        case events.SegmentFinished() if event.done or event.failed or event.skipped or event.left_out:
             return [Line(_segment(event), indent=2, style="error" if event.failed else "")]
         case _:
             return []
 
 
-def segment_line(version: str, *, through: int, total: int, failed: int, seconds: float) -> Line:
+def segment_line(
+    version: str, *, through: int, total: int, failed: int, seconds: float, skipped: int = 0
+) -> Line:
     """Give how far a segment is, where nobody sees a bar."""
     failures = f", {failed:,} failed" if failed else ""
+    failures += f", {skipped:,} skipped" if skipped else ""
     rate = through / seconds if seconds > 0 else 0.0
     left = f", about {duration((total - through) / rate)} left" if rate else ""
     return Line(
@@ -102,6 +105,7 @@ def _segment(event: events.SegmentFinished) -> str:
     parts = [
         f"{counted(event.done, 'workspace')} done",
         f"{event.failed:,} failed" if event.failed else "",
+        f"{event.skipped:,} skipped" if event.skipped else "",
         f"{event.left_out:,} left out" if event.left_out else "",
     ]
     return f"{', '.join(part for part in parts if part)} in {duration(event.seconds)}"
@@ -116,7 +120,8 @@ def _workspace(event: events.WorkspaceFinished) -> list[Block]:
             Line(f"left out: {label}: gone, or out of scope since it was listed", indent=2, style="warning")
         ]
     reason = f": {first_lines(event.error, 1)}" if event.error else ""
-    return [Line(f"{label}{reason}", f"{event.result}:", "error", indent=2)]
+    style = "warning" if event.result == "skipped" else "error"
+    return [Line(f"{label}{reason}", f"{event.result}:", style, indent=2)]
 
 
 def _step(event: events.StepStarted | events.StepFinished, *, is_verbose: bool) -> list[Block]:

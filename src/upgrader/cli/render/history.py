@@ -11,7 +11,13 @@ from upgrader.cli.render.wording import counted, duration, first_lines, moment
 if TYPE_CHECKING:
     from upgrader.model import Attempt
 
-_STYLES = {"completed": "good", "failed": "error", "interrupted": "warning", "running": "hint"}
+_STYLES = {
+    "completed": "good",
+    "failed": "error",
+    "interrupted": "warning",
+    "skipped": "warning",
+    "running": "hint",
+}
 _COLUMNS = (
     Column("id", right=True, whole=True),
     Column("step"),
@@ -78,7 +84,10 @@ def _status(attempt: Attempt) -> Cell:
     text = attempt.status.value
     if attempt.direction.value == "down" and text != "reverted":
         text += " (down)"
-    return Cell(f"{text} (mark)" if attempt.is_initial else text, _STYLES.get(text, ""))
+    style = "dim" if attempt.forgotten_at else _STYLES.get(text, "")
+    marks = ["mark" if attempt.is_initial else "", "forgotten" if attempt.forgotten_at else ""]
+    told = ", ".join(mark for mark in marks if mark)
+    return Cell(f"{text} ({told})" if told else text, style)
 
 
 def _took(attempt: Attempt) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Line
+from upgrader.cli.render.quarantine import quarantined_blocks
 from upgrader.cli.render.wording import called, counted
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def plan_blocks(report: PlanReport) -> Iterator[Block]:
     plan, state = report.plan, report.survey.state
     yield Line(f"{report.database}, application {report.app_version}")
     if state.is_first:
-        rows = len(state.members) + len(state.others)
+        rows = len(report.survey.rows)
         yield Line(f"first upgrade: there is no history yet; {counted(rows, 'workspace')} would be enrolled")
         yield Line(
             "adopt a database that is at some version already with `upgrader baseline VERSION`", indent=2
@@ -30,6 +31,9 @@ def plan_blocks(report: PlanReport) -> Iterator[Block]:
     for version in plan.versions:
         yield Line()
         yield from _version(version)
+    if plan.quarantined:
+        yield Line()
+        yield from quarantined_blocks(plan.quarantined)
     yield Line()
     yield from _end(plan)
 

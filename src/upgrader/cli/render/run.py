@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
+from upgrader.cli.render.quarantine import quarantined_blocks
 from upgrader.cli.render.waits import waits_blocks
 from upgrader.cli.render.way_down import nothing_to_take_back
 from upgrader.cli.render.wording import counted, duration, first_lines
@@ -30,6 +31,10 @@ def run_blocks(report: RunReport) -> Iterator[Block]:
     yield from _table(report)
     yield from waits_blocks(report)
     yield from _failures(report)
+    yield from _skipped(report)
+    if report.quarantined:
+        yield Line()
+        yield from quarantined_blocks(report.quarantined)
     if report.deferred:
         yield Line()
         yield Line(f"{counted(len(report.deferred), 'slow step')} deferred:", style="warning")
@@ -109,6 +114,19 @@ def _failures(report: RunReport) -> Iterator[Block]:
         yield Line(f"and {len(failures) - FAILURES_AT_MOST:,} more: upgrader status --failed-only", indent=2)
 
 
+def _skipped(report: RunReport) -> Iterator[Block]:
+    skipped = report.skipped
+    if not skipped:
+        return
+    yield Line()
+    yield Line(f"{counted(len(skipped), 'workspace')} skipped by their commands:", style="warning")
+    for one in skipped[:FAILURES_AT_MOST]:
+        yield Line(f"{one.scope}: {one.step.name}", indent=2, verbatim=True)
+        yield Line(first_lines(one.error, 2), indent=4)
+    if len(skipped) > FAILURES_AT_MOST:
+        yield Line(f"and {len(skipped) - FAILURES_AT_MOST:,} more: upgrader status --failed-only", indent=2)
+
+
 def _dry_run(report: RunReport) -> Iterator[Block]:
     for one in report.not_simulated:
         yield Line(f"not simulated: {one.step.name}: {one.reason}", style="warning")
@@ -135,15 +153,28 @@ def _closing(report: RunReport) -> str:
 
 def _failed(report: RunReport) -> Iterator[Block]:
     failed = [failure for failure in report.failures if failure.status.value == "failed"]
-    count = counted(len(failed), "step")
     done = "reverted" if report.direction.value == "down" else "done"
-    held = f"; {report.stop.message}" if report.stop else ""
+    told = [
+        f"{counted(len(failed), 'step')} failed" if failed else "",
+        f"{counted(len(report.skipped), 'workspace')} skipped" if report.skipped else "",
+    ]
     again = (
         "try it again: nothing was kept"
         if report.dry_run
         else f"run the same command again: {done} steps stay {done}"
     )
-    yield from _problem(f"{count} failed{held}", f"mend what is named above, then {again}")
+    what = "mend what is named above" if failed else "see to the reasons above"
+    text = ", ".join(part for part in told if part)
+    yield from _problem(f"{text}{_held(report)}", f"{what}, then {again}")
+
+
+def _held(report: RunReport) -> str:
+    """Say where the run ended for it."""
+    found = report.too_many_failures
+    if found is not None:
+        left = counted(found.left_workspaces, "workspace")
+        return f"; stopped in {found.version} at --max-failures {found.limit.text}: {left} left"
+    return f"; {report.stop.message}" if report.stop else ""
 
 
 def _unenrolled(report: RunReport) -> Iterator[Block]:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
+from upgrader.cli.render.quarantine import quarantined_blocks
 from upgrader.cli.render.wording import counted, duration, first_lines
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ _STYLES = {
     "slow-pending": "hint",
     "behind": "warning",
     "failed": "error",
+    "skipped": "warning",
     "ahead": "warning",
+    "quarantined": "warning",
 }
 _COLUMNS = (
     Column("workspace", whole=True),
@@ -48,6 +51,7 @@ def status_blocks(report: StatusReport, *, is_whole: bool, width: int | None) ->
         yield Line(_running(report.running), style="hint")
     yield from _instance(report.instance)
     yield Line(_summary(report))
+    yield from quarantined_blocks(report.quarantined)
     rows, left = _chosen(report.rows, is_whole=is_whole)
     if left:
         yield Line()
@@ -97,7 +101,7 @@ def _groups(rows: Sequence[WorkspaceStatus]) -> Iterator[Block]:
 def _chosen(rows: Sequence[WorkspaceStatus], *, is_whole: bool) -> tuple[list[WorkspaceStatus], int]:
     if is_whole or len(rows) <= ROWS_AT_MOST:
         return list(rows), 0
-    open_rows = (row for row in rows if row.health.value == "failed" or row.note)
+    open_rows = (row for row in rows if row.health.is_stuck or row.note)
     shown = list(islice(open_rows, ROWS_AT_MOST))
     return shown, len(rows) - len(shown)
 

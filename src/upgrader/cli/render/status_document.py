@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upgrader.cli.render.documents import Document, envelope, refusal_fields, step_fields, time_text
+from upgrader.cli.render.documents import (
+    Document,
+    envelope,
+    quarantined_fields,
+    refusal_fields,
+    step_fields,
+    time_text,
+)
 
 if TYPE_CHECKING:
     from upgrader.status.report import FailedStep, ScopeStatus, StatusReport, WorkspaceStatus
@@ -24,6 +31,7 @@ def status_document(report: StatusReport, exit_code: int, *, is_good: bool) -> D
         "summary": {health.value: count for health, count in report.summary.items()},
         "workspaces": [_workspace(row) for row in report.rows],
         "out_of_scope": report.out_of_scope,
+        "quarantined": quarantined_fields(report.quarantined),
         "unenrolled": list(report.unenrolled),
         "deferred": [step_fields(step) for step in report.deferred],
         "missing": [

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Line
-from upgrader.cli.render.documents import Document, envelope, refusal_fields, step_fields, stop_fields
+from upgrader.cli.render.documents import (
+    Document,
+    envelope,
+    quarantined_fields,
+    refusal_fields,
+    step_fields,
+    stop_fields,
+)
+from upgrader.cli.render.quarantine import quarantined_blocks
 from upgrader.cli.render.wording import called, counted
 
 if TYPE_CHECKING:
@@ -33,6 +41,9 @@ def way_down_blocks(report: WayDownReport, *, with_end: bool = True) -> Iterator
         yield Line("half done, and taken back all the same:", style="warning")
         for one in plan.unfinished:
             yield Line(_unfinished(one), indent=2)
+    if plan.quarantined:
+        yield Line()
+        yield from quarantined_blocks(plan.quarantined)
     if with_end:
         yield Line()
         yield from _end(plan)
@@ -55,6 +66,7 @@ def way_down_document(report: WayDownReport, exit_code: int) -> Document:
             {**step_fields(one.step), "status": one.status.value, "workspaces": one.workspaces}
             for one in plan.unfinished
         ],
+        "quarantined": quarantined_fields(plan.quarantined),
         "stop": stop_fields(plan.stop),
         "refusals": refusal_fields(plan.refusals),
         "warnings": list(plan.warnings),

@@ -28,6 +28,12 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def age(seconds: float) -> str:
+    """Give how long ago something was: as `duration`, and in days from two days on."""
+    days = int(seconds // 86_400)
+    return f"{days:,} days" if days >= 2 else duration(max(seconds, 0.0))
+
+
 def kind_of(kind: str) -> str:
     """Give the word that authors type for a kind: `fast`, `slow`, `workspace`."""
     return _KINDS.get(kind, kind)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
-from upgrader.cli.render.documents import Document, envelope
-from upgrader.cli.render.wording import counted
+from upgrader.cli.render.documents import Document, envelope, quarantine_fields
+from upgrader.cli.render.wording import age, counted
 
 if TYPE_CHECKING:
-    from upgrader.model import Progress, Workspace
+    from upgrader.model import Progress, Quarantine, Workspace
     from upgrader.survey import Survey
 
 _COLUMNS = (
@@ -32,6 +32,7 @@ class ListedWorkspace:
     workspace: Workspace
     progress: Progress
     in_scope: bool
+    quarantine: Quarantine | None = None
 
     @property
     def enrolled_at(self) -> str | None:
@@ -48,10 +49,12 @@ class ListedWorkspace:
 def listed(survey: Survey) -> Iterator[ListedWorkspace]:
     """Put workspaces and their progress together: those in scope, then the others, each in their order."""
     state, listing = survey.state, survey.listing
-    for workspace, member in zip(listing.in_scope, state.members, strict=True):
-        yield ListedWorkspace(workspace, member.progress, in_scope=True)
+    inside = {member.workspace_id: member for member in (*state.members, *state.quarantined)}
+    for workspace in listing.in_scope:
+        member = inside[workspace.id]
+        yield ListedWorkspace(workspace, member.progress, in_scope=True, quarantine=member.quarantine)
     for workspace, member in zip(listing.out_of_scope, state.others, strict=True):
-        yield ListedWorkspace(workspace, member.progress, in_scope=False)
+        yield ListedWorkspace(workspace, member.progress, in_scope=False, quarantine=member.quarantine)
 
 
 def workspaces_blocks(survey: Survey, *, width: int | None) -> Iterator[Block]:
@@ -64,10 +67,20 @@ def workspaces_blocks(survey: Survey, *, width: int | None) -> Iterator[Block]:
             yield Line(_details(row, is_first=is_first), indent=2)
     else:
         yield Table(_COLUMNS, [_cells(row, is_first=is_first) for row in rows])
+    aside = [row for row in rows if row.quarantine]
+    gone = survey.quarantined.keys() - {row.workspace.id for row in rows}
+    if aside:
+        yield Line()
+        for row in aside:
+            yield Line(f"{row.workspace.id}: {_quarantine(row)}", style="warning")
     if rows:
         yield Line()
     others = sum(not row.in_scope for row in rows)
-    yield Line(f"{counted(len(rows), 'workspace')}, {others:,} of them out of scope")
+    told = f", {len(aside):,} quarantined" if aside else ""
+    yield Line(f"{counted(len(rows), 'workspace')}, {others:,} of them out of scope{told}")
+    for workspace_id in sorted(gone):
+        text = f"{workspace_id} is quarantined and no longer there: upgrader workspace forget {workspace_id}"
+        yield Line(text, style="warning")
 
 
 def workspaces_document(survey: Survey, exit_code: int) -> Document:
@@ -86,6 +99,7 @@ def workspaces_document(survey: Survey, exit_code: int) -> Document:
                 if survey.state.is_first and row.enrolled_at == "start"
                 else row.enrolled_at,
                 "through": row.through,
+                "quarantine": quarantine_fields(row.quarantine) if row.quarantine else None,
             }
             for row in listed(survey)
         ],
@@ -115,6 +129,12 @@ def _details(row: ListedWorkspace, *, is_first: bool) -> str:
         f"through {row.through}" if row.through else "",
     ]
     return ", ".join(part for part in parts if part)
+
+
+def _quarantine(row: ListedWorkspace) -> str:
+    assert row.quarantine is not None
+    quarantine = row.quarantine
+    return f"quarantined for {age(quarantine.age_seconds)} by {quarantine.by}: {quarantine.reason}"
 
 
 def _enrolled(row: ListedWorkspace, *, is_first: bool) -> str:
