@@ -119,7 +119,7 @@ def _skipped(report: RunReport) -> Iterator[Block]:
     if not skipped:
         return
     yield Line()
-    yield Line(f"{counted(len(skipped), 'workspace')} skipped by their commands:", style="warning")
+    yield Line(f"{counted(len(skipped), 'workspace')} skipped, to be tried again:", style="warning")
     for one in skipped[:FAILURES_AT_MOST]:
         yield Line(f"{one.scope}: {one.step.name}", indent=2, verbatim=True)
         yield Line(first_lines(one.error, 2), indent=4)
@@ -173,7 +173,7 @@ def _held(report: RunReport) -> str:
     found = report.too_many_failures
     if found is not None:
         left = counted(found.left_workspaces, "workspace")
-        return f"; stopped in {found.version} at --max-failures {found.limit.text}: {left} left"
+        return f"; stopped in {found.version} (max-failures {found.limit.text}): {left} left"
     return f"; {report.stop.message}" if report.stop else ""
 
 
