@@ -29,9 +29,10 @@ def downgrade(
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
-    """Take steps back, newest first, with the newer code, before the application goes back.
+    """Take steps back, newest first.
 
-    Version by version, the mirror of upgrade: every workspace, then slow and fast steps. The whole way is looked
+    With the newer code, before the application goes back. Version by version, the mirror of upgrade: every
+    workspace, then slow and fast steps. The whole way is looked
     at first: nothing is taken back where a command on it has no way down.
     """
     from upgrader.cli.confirming import confirmed

@@ -62,7 +62,7 @@ def test_an_interruption_is_130() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        (["upgrad"], "no such command 'upgrad'", "did you mean upgrade?"),
+        (["upgrad"], "no such command 'upgrad'", "did you mean upgrade"),
         (["upgrade", "--inclde-slow"], "no such option: --inclde-slow", "did you mean --include-slow"),
         (
             ["upgrade", "--database-url", "x"],

@@ -2,6 +2,7 @@
 
 `seq("1.0.0 f1 s2 w3 a4 | 1.1.0 w5")`: the letter is the kind (fast, slow, workspace, workspace after slow),
 the number the timestamp. A token should be unique in its sequence: it stands for its step everywhere.
+A mark behind it: `f1!` has no way down, `f1*` runs outside a transaction.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import Any
 
 from upgrader.command import CommandKind
 from upgrader.model import AttemptStatus, Enrolment, Progress, Step
+from upgrader.sequence.down_plan import DownOptions, DownPlan
 from upgrader.sequence.plan import Plan, PlannedVersion, PlanOptions, Refusal, RefusalReason, Selection
 from upgrader.sequence.planner import make_plan
 from upgrader.sequence.sequence import StepSequence
 from upgrader.sequence.state import DatabaseState, Member
+from upgrader.sequence.way_down import make_way_down
 from upgrader.version import ApplicationVersion, ReleaseVersion
 
 _KINDS = {
@@ -38,7 +41,8 @@ def seq(text: str) -> StepSequence:
     return StepSequence.of(_step(part[0], token) for part in parts for token in part[1:])
 
 
-def _step(version_text: str, token: str) -> Step:
+def _step(version_text: str, marked: str) -> Step:
+    token = marked.rstrip("!*")
     return Step(
         name=full_name(version_text, token),
         kind=_KINDS[token[0]],
@@ -46,6 +50,8 @@ def _step(version_text: str, token: str) -> Step:
         timestamp=int(token[1:]),
         class_name=token.upper(),
         after_slow=token[0] == "a",
+        reversible="!" not in marked,
+        transactional="*" not in marked,
     )
 
 
@@ -70,17 +76,27 @@ def done(
     through: str | None = None,
     failed: str = "",
     reverted: str = "",
+    half: str = "",
+    baseline: str | None = None,
     gone: Iterable[str] = (),
 ) -> Progress:
-    """Give the progress of a scope in which the steps of these tokens are completed."""
+    """Give the progress of a scope in which the steps of these tokens are completed.
+
+    Args:
+        half: an attempt to take these back was cut off.
+        baseline: the scope is marked as being at this version.
+    """
     opened = {
         **dict.fromkeys(names(sequence, failed), AttemptStatus.FAILED),
         **dict.fromkeys(names(sequence, reverted), AttemptStatus.REVERTED),
+        **dict.fromkeys(names(sequence, half), AttemptStatus.INTERRUPTED),
     }
+    mark = None if enrolment is None else Enrolment.parse(enrolment)
     return Progress(
-        enrolment=None if enrolment is None else Enrolment.parse(enrolment),
+        enrolment=mark if baseline is None else Enrolment(version(baseline), is_baseline=True),
         completed=frozenset((*names(sequence, text), *gone)),
         open=opened,
+        half_reverted=frozenset(names(sequence, half)),
         through=None if through is None else version(through),
     )
 
@@ -119,22 +135,56 @@ def plan(sequence: StepSequence, state: DatabaseState, app: str = "9.9.9", **res
     return make_plan(sequence, state, options(app, **rest))
 
 
+def way_down(
+    sequence: StepSequence,
+    state: DatabaseState,
+    *,
+    app: str = "9.9.9",
+    to: str | None = None,
+    only: Sequence[str] = (),
+    start_from: str | None = None,
+    limit: int | None = None,
+    attempted: Iterable[str] = (),
+    **rest: Any,
+) -> DownPlan:
+    wanted = DownOptions(
+        ApplicationVersion.parse(app),
+        to=None if to is None else version(to),
+        selection=Selection(tuple(only), start_from, limit),
+        attempted=frozenset(attempted),
+        **rest,
+    )
+    return make_way_down(sequence, state, wanted)
+
+
+def drawn_down(made: DownPlan) -> str:
+    """Draw what a plan of the way down takes back: `1.1.0 a:w4,w3 b:w3 s2 f1 | 1.0.0 …`."""
+    return " | ".join(
+        " ".join([one.version.text, *_drawn_tasks(one), *(token(step) for step in one.instance_steps)])
+        for one in made.versions
+    )
+
+
+def _drawn_tasks(one: PlannedVersion) -> list[str]:
+    return [f"{task.workspace_id}:{','.join(token(step) for step in task.steps)}" for task in one.tasks]
+
+
 def drawn(made: Plan) -> str:
     """Draw what a plan runs: `1.0.0 f1 s2 a:w3,w4 b:w3 -s5 ~a6 | 1.1.0 …`; `-` deferred, `~` waiting."""
     return " | ".join(_drawn_version(one) for one in made.versions)
 
 
 def _drawn_version(one: PlannedVersion) -> str:
-    tasks = [f"{task.workspace_id}:{','.join(token(step) for step in task.steps)}" for task in one.tasks]
+    tasks = _drawn_tasks(one)
     left = [f"-{token(step)}" for step in one.deferred] + [f"~{token(step)}" for step, _ in one.waiting]
     return " ".join([one.version.text, *(token(step) for step in one.instance_steps), *tasks, *left])
 
 
-def reasons(made: Plan) -> list[RefusalReason]:
+def reasons(made: Plan | DownPlan) -> list[RefusalReason]:
     return [refusal.reason for refusal in made.refusals]
 
 
-def refusal(made: Plan, reason: RefusalReason) -> Refusal:
+def refusal(made: Plan | DownPlan, reason: RefusalReason) -> Refusal:
     """Give the one refusal of that reason."""
     (found,) = (one for one in made.refusals if one.reason is reason)
     return found
