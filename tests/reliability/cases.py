@@ -13,6 +13,7 @@ from tests.reliability.boundaries import SIGKILL, TERMINATE
 # Of all kills; the rest of them are at boundaries.
 MOMENTS, COMMITS, INDEXES = 0.2, 0.06, 0.04
 BOUNDARIES = 1 - MOMENTS - COMMITS - INDEXES
+DOWN = 0.2  # beside them, on each of the two ways down
 _SHORT = {SIGKILL: "sigkill", TERMINATE: "terminate"}
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.reliability.harness import ROOT, running_launcher
-from tests.reliability.stage import UPGRADE, Stage
+from tests.reliability.stage import DOWNGRADE, SOME_STEPS, UPGRADE, Stage
 from tests.reliability.state import read_state
 from tests.support.server import PostgresServer
 
@@ -47,6 +47,27 @@ def stage(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
                 assert undisturbed.code == 0, undisturbed.stderr
                 wanted = read_state(url)
         yield Stage(server, str(name), launcher, wanted, undisturbed.boundaries, seconds)
+
+
+@pytest.fixture(scope="session")
+def upgraded(server: PostgresServer, stage: Stage) -> Iterator[str]:
+    """The name of a database after its upgrade, to copy."""
+    with stage.database() as url:
+        assert stage.launcher.run(url, *UPGRADE).code == 0
+        read_state(url)  # waits until its sessions are gone
+        yield str(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
+
+
+@pytest.fixture(scope="session", params=[DOWNGRADE, SOME_STEPS], ids=["to", "steps"])
+def way_down(request: pytest.FixtureRequest, server: PostgresServer, stage: Stage, upgraded: str) -> Stage:
+    """The stage of a downgrade, and what an undisturbed one makes of an upgraded database."""
+    with server.database(template=upgraded) as url:
+        started = time.monotonic()
+        undisturbed = stage.launcher.run(url, *request.param)
+        seconds = time.monotonic() - started
+        assert undisturbed.code == 0, undisturbed.stderr
+        wanted = read_state(url)
+    return Stage(server, upgraded, stage.launcher, wanted, undisturbed.boundaries, seconds, request.param)
 
 
 @pytest.fixture(scope="session")

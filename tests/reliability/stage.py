@@ -14,6 +14,8 @@ from tests.reliability.state import State, differences, read_state
 from tests.support.server import PostgresServer
 
 UPGRADE = ("upgrade", "--include-slow")
+DOWNGRADE = ("downgrade", "--to", "1.0.0", "--yes")
+SOME_STEPS = ("downgrade", "--steps", "8", "--yes")
 _MOST_RUNS = 8
 
 
@@ -22,10 +24,11 @@ class Stage:
     """A server with a database to copy.
 
     Attributes:
-        template: the database before its upgrade.
+        template: the database before its run.
         wanted: what an undisturbed run makes of it.
         boundaries: those of the undisturbed run.
         seconds: how long the undisturbed run took.
+        arguments: those of the run.
     """
 
     server: PostgresServer
@@ -34,10 +37,11 @@ class Stage:
     wanted: State
     boundaries: list[Boundary]
     seconds: float
+    arguments: tuple[str, ...] = UPGRADE
 
     @contextmanager
     def database(self, **tuning: float) -> Iterator[str]:
-        """Give a database before its upgrade.
+        """Give a database before its run.
 
         Args:
             tuning: seconds that a `commit`, a row of an `index` or a `batch` takes.
@@ -52,13 +56,13 @@ class Stage:
         assert told == [], "\n".join(told)
 
     def finish(self, url: str, kills: list[Kill]) -> list[Ended]:
-        """Run until the upgrade is through, killing once more at each of `kills`; then check the end."""
+        """Run until it is through, killing once more at each of `kills`; then check the end."""
         runs: list[Ended] = []
         waiting = list(kills)
         while not runs or runs[-1].code != 0 or runs[-1].kill is not None:
             assert len(runs) < _MOST_RUNS, f"not through after {len(runs)} runs: {runs[-1]}"
             kill = waiting.pop(0) if waiting else None
-            runs.append(self.launcher.run(url, *UPGRADE, kill=kill))
+            runs.append(self.launcher.run(url, *self.arguments, kill=kill))
             check_ended(runs[-1], kill)
         self.check_end(url)
         return runs

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import psycopg
@@ -41,7 +42,8 @@ select workspace_id, enrolled, completed, completed_digest, open, open_digest, t
 from upgrader.scope order by workspace_id nulls first
 """
 _HISTORY = """
-select coalesce(workspace_id, 'instance'), name, attempt, status, is_initial, finished_at is not null, error_message
+select coalesce(workspace_id, 'instance'), name, attempt, status, is_initial, finished_at is not null, error_message,
+    direction
 from upgrader.history order by 1, 2, 3
 """
 _LEFT = """
@@ -66,12 +68,14 @@ class State:
         structure: columns, indexes, constraints, triggers, functions.
         scopes: the rows of `upgrader.scope`.
         completed: how often each step was completed, by scope and name.
+        reverted: how often each step was taken back.
     """
 
     digests: dict[str, tuple[int, str]]
     structure: list[tuple[Any, ...]]
     scopes: list[tuple[Any, ...]]
     completed: dict[tuple[str, str], int]
+    reverted: dict[tuple[str, str], int]
 
 
 def read_state(url: str) -> State:
@@ -89,22 +93,28 @@ def read_state(url: str) -> State:
             structure=connection.execute(_STRUCTURE.encode()).fetchall(),
             scopes=connection.execute(_SCOPES).fetchall(),
             completed=Counter((row[0], row[1]) for row in history if row[3] == "completed"),
+            reverted=Counter((row[0], row[1]) for row in history if row[3] == "reverted"),
         )
 
 
 def check_history(history: list[tuple[Any, ...]]) -> None:
-    """Check the attempts of a finished upgrade: without holes, unfinished ones before the one that completed."""
-    attempts: dict[tuple[str, str], list[tuple[int, str]]] = {}
-    for scope, name, attempt, status, _, is_finished, error in history:
+    """Check the attempts of finished runs: without holes, unfinished ones before the one that came to its end.
+
+    A step is completed and reverted in turn.
+    """
+    attempts: dict[tuple[str, str], list[tuple[int, str, str]]] = {}
+    for scope, name, attempt, status, _, is_finished, error, direction in history:
         assert is_finished, f"attempt {attempt} of {name} in {scope} has no end"
-        assert status in ("completed", "interrupted"), f"{name} in {scope} is {status}: {error}"
-        attempts.setdefault((scope, name), []).append((attempt, status))
+        assert status in ("completed", "interrupted", "reverted"), f"{name} in {scope} is {status}: {error}"
+        attempts.setdefault((scope, name), []).append((attempt, status, direction))
     for (scope, name), found in attempts.items():
-        numbers = [number for number, _ in found]
+        numbers = [number for number, *_ in found]
         assert numbers == list(range(1, len(found) + 1)), f"attempts of {name} in {scope}: {numbers}"
-        statuses = [status for _, status in found]
-        assert statuses[-1] == "completed", f"{name} in {scope} ended {statuses}"
-        assert statuses.count("completed") == 1, f"{name} in {scope} was completed twice: {statuses}"
+        assert found[-1][1] != "interrupted", f"{name} in {scope} ended {found}"
+        # An attempt that was cut off is repeated, or gone back on; what came to its end is only gone back on.
+        for before, after in pairwise(found):
+            is_repeated = before[2] == after[2]
+            assert not is_repeated or before[1] == "interrupted", f"{name} in {scope} went on: {found}"
 
 
 def differences(found: State, wanted: State) -> list[str]:
@@ -119,6 +129,8 @@ def differences(found: State, wanted: State) -> list[str]:
     told += [f"scope {row} is not among {wanted.scopes}" for row in found.scopes if row not in wanted.scopes]
     if found.completed != wanted.completed:
         told.append(f"completed: {found.completed} instead of {wanted.completed}")
+    if found.reverted != wanted.reverted:
+        told.append(f"reverted: {found.reverted} instead of {wanted.reverted}")
     return told
 
 

@@ -114,6 +114,7 @@ class CommandSession:
         self._on_connect = on_connect
         self._connection: Connection | None = None
         self._driver: psycopg.Connection | None = None
+        self._newest: psycopg.Connection | None = None
         self._was_open = False
 
     def open(self) -> None:
@@ -266,7 +267,8 @@ class CommandSession:
                 "a command may not open another connection through `connection.engine`",
                 hint="hand on the connection itself: Session(connection), metadata.create_all(connection)",
             )
-        return self._connector.connect()
+        self._newest = self._connector.connect()
+        return self._newest
 
     def _connect(self) -> Connection:
         self._is_opening = True
@@ -277,8 +279,14 @@ class CommandSession:
             if not self._was_open:
                 raise
             raise ConnectionLostError(error.message, hint=error.hint) from error
-        except DBAPIError as error:  # SQLAlchemy asks a new server a few things
-            raise (error.orig if isinstance(error.orig, psycopg.Error) else error) from error
+        except Exception as error:  # SQLAlchemy asks a new server a few things
+            if self._newest is not None and is_connection_lost(self._newest):
+                raise ConnectionLostError(
+                    "the server ended the connection while it was being opened"
+                ) from error
+            if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
+                raise error.orig from error
+            raise
         finally:
             self._is_opening = False
         return connection

@@ -6,9 +6,28 @@ INSTANCE = "instance"
 
 
 def record_effect(connection: Connection, step: str, scope: str = INSTANCE) -> None:
-    """Count one effect of a step; more than one in a scope would mean that it ran twice."""
+    """Count one effect of a step; more than one in a scope would mean that it ran twice.
+
+    After the step was taken back it has another name: `AddCurrency again 1`.
+    """
     connection.execute(
-        text("insert into core.effect (step, scope) values (:step, :scope)"), {"step": step, "scope": scope}
+        text(
+            "insert into core.effect (step, scope) select"
+            " :step || case count(*) when 0 then '' else ' again ' || count(*) end, :scope"
+            " from core.effect where scope = :scope and starts_with(step, :step || ' back')"
+        ),
+        {"step": step, "scope": scope},
+    )
+
+
+def record_reversal(connection: Connection, step: str, scope: str = INSTANCE) -> None:
+    """Count that a step was taken back: `AddCurrency back 1` after its first effect, and so on."""
+    connection.execute(
+        text(
+            "insert into core.effect (step, scope) select :step || ' back ' || count(*), :scope"
+            " from core.effect where scope = :scope and (step = :step or starts_with(step, :step || ' again'))"
+        ),
+        {"step": step, "scope": scope},
     )
 
 

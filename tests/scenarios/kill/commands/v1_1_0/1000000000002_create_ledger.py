@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from upgrader import instance_command
 
-from .._effect import record_effect, settle_at_commit
+from .._effect import record_effect, record_reversal, settle_at_commit
 
 
 @instance_command("1.1.0", 1000000000002)
@@ -23,3 +23,8 @@ class CreateLedger:
         )
         settle_at_commit(connection, "CreateLedger")
         record_effect(connection, "CreateLedger")
+
+    def down(self, connection: Connection) -> None:
+        connection.execute(text("drop table core.ledger"))
+        settle_at_commit(connection, "CreateLedger")
+        record_reversal(connection, "CreateLedger")

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from upgrader import DataMigrationContext, instance_command
 
-from .._effect import record_effect, take_time
+from .._effect import record_effect, record_reversal, take_time
 
 _BATCH = """
 update core.customer set currency = 'C' || (id % 3)
@@ -26,3 +26,7 @@ class BackfillCurrency:
     def up(self, connection: Connection) -> None:
         connection.execute(text("alter table core.customer alter column currency set not null"))
         record_effect(connection, "BackfillCurrency")
+
+    def down(self, connection: Connection) -> None:
+        connection.execute(text("alter table core.customer alter column currency drop not null"))
+        record_reversal(connection, "BackfillCurrency")

@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from upgrader import DataMigrationContext, WorkspaceContext, workspace_command
 
-from .._effect import record_effect
+from .._effect import record_effect, record_reversal
 
 
 @workspace_command("1.1.0", 1000000000005)
@@ -22,3 +22,7 @@ class FillLabel:
     def run_on_workspace(self, ctx: WorkspaceContext) -> None:
         ctx.connection.execute(text("alter table item alter column label set not null"))
         record_effect(ctx.connection, "FillLabel", ctx.workspace.id)
+
+    def down_on_workspace(self, ctx: WorkspaceContext) -> None:
+        ctx.connection.execute(text("alter table item alter column label drop not null"))
+        record_reversal(ctx.connection, "FillLabel", ctx.workspace.id)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from upgrader import create_index_concurrently, instance_command
+from upgrader import create_index_concurrently, drop_index_concurrently, instance_command
 
 
 @instance_command("1.2.0", 1000000000001, transactional=False)
@@ -13,3 +13,6 @@ class IndexCustomers:
         create_index_concurrently(
             connection, "customer_key_idx", table="core.customer", columns="core.sort_key(name), id"
         )
+
+    def down(self, connection: Connection) -> None:
+        drop_index_concurrently(connection, "core.customer_key_idx")

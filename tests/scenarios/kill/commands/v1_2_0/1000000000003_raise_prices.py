@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from upgrader import WorkspaceContext, workspace_command
 
-from .._effect import record_effect, settle_at_commit
+from .._effect import record_effect, record_reversal, settle_at_commit
 
 
 @workspace_command("1.2.0", 1000000000003)
@@ -15,3 +15,8 @@ class RaisePrices:
         ctx.connection.execute(text("update item set price = price * 2 + 1"))
         settle_at_commit(ctx.connection, "RaisePrices", ctx.workspace.id)
         record_effect(ctx.connection, "RaisePrices", ctx.workspace.id)
+
+    def down_on_workspace(self, ctx: WorkspaceContext) -> None:
+        ctx.connection.execute(text("update item set price = (price - 1) / 2"))
+        settle_at_commit(ctx.connection, "RaisePrices", ctx.workspace.id)
+        record_reversal(ctx.connection, "RaisePrices", ctx.workspace.id)

@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from upgrader import WorkspaceContext, workspace_command
 
-from .._effect import record_effect
+from .._effect import record_effect, record_reversal
 
 
 @workspace_command("1.2.0", 1000000000004)
@@ -18,3 +18,10 @@ class BookPrices:
                 {"id": ctx.workspace.id},
             )
         record_effect(ctx.connection, "BookPrices", ctx.workspace.id)
+
+    def down_on_workspace(self, ctx: WorkspaceContext) -> None:
+        ctx.connection.execute(
+            text("delete from core.ledger where workspace_id = :id and what = 'prices'"),
+            {"id": ctx.workspace.id},
+        )
+        record_reversal(ctx.connection, "BookPrices", ctx.workspace.id)

@@ -4,7 +4,7 @@ from sqlalchemy import Connection, text
 
 from upgrader import DataMigrationContext, instance_command
 
-from .._effect import record_effect
+from .._effect import record_effect, record_reversal
 
 _COUNT = """
 insert into core.item_count select :id, count(*) from "{schema}".item
@@ -31,3 +31,7 @@ class CountItems:
         connection.execute(text("alter table core.item_count alter column items set not null"))
         connection.execute(text("update core.item_count set items = items * 10"))
         record_effect(connection, "CountItems")
+
+    def down(self, connection: Connection) -> None:
+        connection.execute(text("drop table if exists core.item_count"))
+        record_reversal(connection, "CountItems")

@@ -4,7 +4,7 @@ from sqlalchemy import text
 
 from upgrader import WorkspaceContext, workspace_command
 
-from .._effect import record_effect
+from .._effect import record_effect, record_reversal
 
 
 @workspace_command("1.3.0", 1000000000002, after_slow=True)
@@ -24,3 +24,14 @@ class BookItems:
             {"id": ctx.workspace.id},
         )
         record_effect(ctx.connection, "BookItems", ctx.workspace.id)
+
+    def down_on_workspace(self, ctx: WorkspaceContext) -> None:
+        ctx.connection.execute(
+            text("delete from core.ledger where workspace_id = :id and what = 'items'"),
+            {"id": ctx.workspace.id},
+        )
+        ctx.connection.execute(
+            text("update core.item_count set items = items - 1 where workspace_id = :id"),
+            {"id": ctx.workspace.id},
+        )
+        record_reversal(ctx.connection, "BookItems", ctx.workspace.id)
