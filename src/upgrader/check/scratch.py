@@ -36,6 +36,16 @@ from pg_class c
 where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'S', 'f')
     and not exists (select from pg_depend e where e.classid = 'pg_class'::regclass
         and e.objid = c.oid and e.deptype = 'e')
+union all
+select format('the function %s', p.oid::regprocedure) from pg_proc p
+where p.pronamespace = 'public'::regnamespace
+    and not exists (select from pg_depend e where e.classid = 'pg_proc'::regclass
+        and e.objid = p.oid and e.deptype in ('e', 'i'))
+union all
+select format('the type %s', t.oid::regtype) from pg_type t
+where t.typnamespace = 'public'::regnamespace and t.typtype in ('e', 'd', 'r')
+    and not exists (select from pg_depend e where e.classid = 'pg_type'::regclass
+        and e.objid = t.oid and e.deptype = 'e')
 order by 1
 """
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import re
 
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"")
 _TEXT_CAST = re.compile(r"::(?:text|character varying|varchar|bpchar)(?:\(\d+\))?(?:\[\])?")
 _LITERAL_WITH_CAST = re.compile(r"('(?:[^']|'')*')::[\w .\"]+(?:\([\d,]+\))?(?:\[\])?")
-_SINGLE = r"(?:[\w.\"]+|'(?:[^']|'')*'|ARRAY\[[^\[\]()]*\])"
 # Not the arguments of a function: in front of those stands its name.
-_ENCLOSED = re.compile(rf"(?<![\w\"])\(({_SINGLE})\)")
+_ENCLOSED = re.compile(r"(?<!\w)\(([\w.]+|ARRAY\[[^\[\]()]*\])\)")
 _TWICE = re.compile(r"\(\(([^()]*)\)\)")
 
 
@@ -29,7 +29,8 @@ def same_meaning(one: str, other: str) -> bool:
 
 
 def _plain(text: str) -> str:
-    shown = _TEXT_CAST.sub("", text)
+    # A literal or quoted name becomes one word: nothing inside of it is looked at.
+    shown = _TEXT_CAST.sub("", _QUOTED.sub(lambda match: f"q{match[0].encode().hex()}", text))
     while True:
         simpler = _TWICE.sub(r"(\1)", _ENCLOSED.sub(r"\1", shown))
         if simpler == shown:
