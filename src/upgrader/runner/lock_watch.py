@@ -161,8 +161,11 @@ class LockWatch:
             wait = replace(wait, blockers=tuple(self._redacted(one) for one in wait.blockers))
             watched.note(wait)
             reason = self._reason_to_end(watched, wait)
-            if reason is not None and cancel_wait(driver, watched.pid, wait):
+            if reason is not None:
+                # Before it is ended: the step hears of it at once.
                 watched.ended = reason
+                if not cancel_wait(driver, watched.pid, wait):
+                    watched.ended = None
         now = time.monotonic()
         if now - watched.told < _EVENT_SECONDS:
             return
