@@ -47,7 +47,7 @@ def explaining(
 def translate_time_error(error: BaseException, watched: WatchedStep, timeouts: Timeouts) -> Exception | None:
     """Give what an error really is, where the watch or an idle timeout ended the statement; None where it is itself.
 
-    The traceback of what is given is that of `error`.
+    What is given has the traceback and the notes of `error`.
     """
     found = database_error(error)
     state = found.sqlstate if found is not None else None
@@ -55,9 +55,9 @@ def translate_time_error(error: BaseException, watched: WatchedStep, timeouts: T
         if watched.ended == STOPPED:
             return Interrupted()
         if watched.ended in (BLOCKING, TOO_LONG):
-            return _ended(watched).with_traceback(error.__traceback__)
+            return _instead(_ended(watched), error)
     if state == _IDLE_IN_TRANSACTION:
-        return _stood_still(timeouts).with_traceback(error.__traceback__)
+        return _instead(_stood_still(timeouts), error)
     return None
 
 
@@ -87,6 +87,12 @@ def is_statement_timeout(error: BaseException, timeouts: Timeouts) -> bool:
     if message.startswith("canceling statement"):
         return "statement timeout" in message
     return bool(timeouts.statement_seconds)  # the server speaks another language
+
+
+def _instead(translated: StepError, error: BaseException) -> StepError:
+    for note in getattr(error, "__notes__", ()):
+        translated.add_note(note)
+    return translated.with_traceback(error.__traceback__)
 
 
 def _ended(watched: WatchedStep) -> StepError:
