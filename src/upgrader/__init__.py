@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from upgrader.command import WorkspaceContext as WorkspaceContext
     from upgrader.database.indexes import create_index_concurrently as create_index_concurrently
     from upgrader.database.indexes import drop_index_concurrently as drop_index_concurrently
+    from upgrader.errors import IrreversibleError as IrreversibleError
     from upgrader.history.enrolment import enroll_workspace as enroll_workspace
     from upgrader.history.enrolment import forget_workspace as forget_workspace
     from upgrader.model import Workspace as Workspace
@@ -32,6 +33,7 @@ _HOMES = {
     "SlowInstanceCommand": "upgrader.command",
     "WorkspaceCommand": "upgrader.command",
     "WorkspaceContext": "upgrader.command",
+    "IrreversibleError": "upgrader.errors",
     "create_index_concurrently": "upgrader.database.indexes",
     "drop_index_concurrently": "upgrader.database.indexes",
     "enroll_workspace": "upgrader.history.enrolment",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -28,6 +28,7 @@ from upgrader.runner.upgrade import UpgradeRun
 from upgrader.runner.way_down import WayDownReport, plan_way_down
 from upgrader.sequence.plan import Plan, Selection
 from upgrader.sequence.planner import make_plan
+from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import Settings
 from upgrader.status.build import StatusQuery, build_status
 from upgrader.status.report import StatusReport
@@ -39,6 +40,7 @@ from upgrader.version import ApplicationVersion, ReleaseVersion
 if TYPE_CHECKING:
     from upgrader.check.options import CheckOptions
     from upgrader.check.report import CheckReport
+    from upgrader.generate.autogenerate.generation import GeneratedCommands
 
 
 @dataclass(frozen=True)
@@ -288,6 +290,44 @@ class Upgrader:
             self._bring_up_to_date(run)
             survey = take_survey(session=run.session, store=run.store, source=self._access.source)
             return forget_by_hand(workspace_ids, survey=survey, store=run.store)
+
+    def autogenerate(
+        self, *, name: str, version: ReleaseVersion, directory: Path, workspace_schema: str | None = None
+    ) -> GeneratedCommands:
+        """Compare the metadata of the settings with the database, and write what is missing as commands.
+
+        The database is left as it is. Where nothing is different nothing is written.
+
+        Args:
+            workspace_schema: compare this workspace's schema with `workspace_metadata` instead.
+
+        Raises:
+            OperatorError: Alembic or the metadata is not there, commands are pending, or nothing can be written.
+        """
+        from upgrader.generate.autogenerate.generation import generate_commands, load_models, refuse_pending
+
+        of_workspace = workspace_schema is not None
+        models = load_models(self.settings, of_workspace=of_workspace)
+        access = DatabaseAccess(
+            self.settings, app_version=ApplicationVersion.of(version), emit=self._emit, stop=self.stop
+        )
+        sequence = self.registry.sequence if directory.is_dir() else StepSequence(())
+        with translating(), access.reading() as reading:
+            survey = take_survey(session=reading.session, store=reading.store, source=access.source)
+            options = plan_options(UpgradeOptions(include_slow=True, allow_ahead=True), access.run_settings)
+            highest = max((step.version for step in sequence), default=version)
+            everything = replace(options, app_version=ApplicationVersion.of(max(highest, version)))
+            refuse_pending(make_plan(sequence, survey.state, everything), of_workspace=of_workspace)
+            return generate_commands(
+                reading.session,
+                access.source,
+                self.settings,
+                models,
+                name=name,
+                version=version,
+                directory=directory,
+                workspace_schema=workspace_schema,
+            )
 
     def workspaces(self) -> Survey:
         """List the workspaces, in and out of scope, with how far each is; writes nothing."""

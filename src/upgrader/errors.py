@@ -17,7 +17,8 @@
     │   ├── RunSupersededError       the run lock's connection was lost
     │   └── ConnectionLostError      the server ended a connection of the run
     └── StepError                    a step failed
-        └── GuardError               a command did to its connection what it may not do
+        ├── GuardError               a command did to its connection what it may not do
+        └── IrreversibleError        a command cannot be taken back: what it removed is gone
 
 The CLI alone maps a class to an exit code. `message` says what is wrong; `hint` what to type or change next.
 A class's docstring is its default message.
@@ -142,3 +143,7 @@ class StepError(UpgraderError):
 
 class GuardError(StepError):
     """The command ended its transaction or did something else that its connection does not allow."""
+
+
+class IrreversibleError(StepError):
+    """The step cannot be taken back."""

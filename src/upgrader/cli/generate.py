@@ -29,29 +29,27 @@ def generate(
     non_transactional: Annotated[
         bool, typer.Option("--non-transactional", help="Run it in autocommit, outside a transaction.")
     ] = False,
+    autogenerate: Annotated[
+        bool, typer.Option("--autogenerate", help="Write what the models have and the database has not.")
+    ] = False,
+    workspace_schema: Annotated[
+        str | None,
+        typer.Option(
+            "--workspace-schema",
+            metavar="SCHEMA",
+            help="With --autogenerate: compare this workspace's schema.",
+        ),
+    ] = None,
 ) -> int:
     """Write a new command file and print its path.
 
-    Needs no database. The path is all that goes to stdout.
+    Needs no database, except with --autogenerate, which may write several files. Paths are all that goes to stdout.
     """
-    from upgrader.cli.new_command import command_directory, release_of, released_warnings
-    from upgrader.generate import scaffold_command
-    from upgrader.registry.place import place_of
+    from upgrader.cli.new_command import NewCommandRequest, write_new_commands
 
     invocation = Invocation.of(context)
-    directory = command_directory(invocation.settings)
-    release = release_of(version, invocation.settings)
-    warnings = list(
-        released_warnings(release, invocation.settings, directory, is_slow=kind is CommandType.SLOW)
+    request = NewCommandRequest(
+        name, kind.value, version, not non_transactional, autogenerate, workspace_schema
     )
-    path = scaffold_command(
-        name=name,
-        type=kind.value,
-        version=release,
-        directory=directory,
-        transactional=not non_transactional,
-    )
-    for warning in warnings:
-        invocation.output.warn(warning)
-    invocation.output.show_exactly(place_of(path))
+    write_new_commands(request, invocation)
     return exit_codes.DONE

@@ -40,6 +40,9 @@ def create_index_concurrently(
     where: str | None = None,
     method: str | None = None,
     include: str | Sequence[str] | None = None,
+    nulls_not_distinct: bool = False,
+    parameters: str | None = None,
+    tablespace: str | None = None,
 ) -> None:
     """Build an index without blocking writers; for commands with `transactional=False`.
 
@@ -50,11 +53,14 @@ def create_index_concurrently(
     Args:
         name: the index's name, without schema: it stands in its table's schema.
         table: the table as SQL, `core.invoice`; unqualified names are looked up in `search_path`.
-        columns: columns or expressions as SQL, in order.
+        columns: columns or expressions as SQL, in order, each with what belongs to it: `name text_pattern_ops`.
         unique: whether values have to be unique.
         where: the predicate of a partial index, as SQL.
         method: the index method; `btree` if not given.
         include: columns that are carried along.
+        nulls_not_distinct: whether a unique index takes two NULLs for the same (PostgreSQL 15 and later).
+        parameters: storage parameters as SQL: `fillfactor = 70`.
+        tablespace: where the index is stored.
 
     Raises:
         StepError: the connection is in a transaction, the table is not there, or an index of that name is
@@ -66,11 +72,20 @@ def create_index_concurrently(
             f"the index name {name} is longer than {_LONGEST_NAME} bytes", hint="choose a shorter name"
         )
     _require_table(connection, table)
-    definition = _definition(columns, where=where, method=method, include=include)
+    head = " ".join(
+        (f"using {identifier(method)}" if method else "", f"({_joined(columns)})", _included(include))
+    )
+    head += " nulls not distinct" if nulls_not_distinct else ""
+    head += f" with ({parameters})" if parameters else ""
+    place, where = (
+        f" tablespace {identifier(tablespace)}" if tablespace else "",
+        f" where {where}" if where else "",
+    )
     create = f"create {'unique ' if unique else ''}index"
-    if _is_there(connection, name, table, f"{create} on pg_temp.{_SHAPE} {definition}"):
+    # Where it is stored is not part of what it is: an index that was moved since counts as built.
+    if _is_there(connection, name, table, f"{create} on pg_temp.{_SHAPE} {head}{where}"):
         return
-    _execute(connection, f"{create} concurrently {identifier(name)} on {table} {definition}")
+    _execute(connection, f"{create} concurrently {identifier(name)} on {table} {head}{place}{where}")
     found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
     if found is None or not found[1]:
         raise StepError(
@@ -78,17 +93,23 @@ def create_index_concurrently(
         )
 
 
-def drop_index_concurrently(connection: Connection, name: str) -> None:
+def drop_index_concurrently(connection: Connection, name: str, *, table: str | None = None) -> None:
     """Drop an index without blocking anybody; for commands with `transactional=False`. Repeatable.
 
     Args:
         name: the index as SQL, `core.invoice_number_idx`; one that is not there counts as dropped.
+        table: its table as SQL; `name` is then bare, as in `create_index_concurrently`, and an index of that
+            name elsewhere in the `search_path` is left alone.
 
     Raises:
         StepError: the connection is in a transaction.
     """
     _require_autocommit(connection, "drop_index_concurrently")
-    found = connection.execute(text("select to_regclass(:name)::text"), {"name": name}).scalar()
+    if table is None:
+        found = connection.execute(text("select to_regclass(:name)::text"), {"name": name}).scalar()
+    else:
+        row = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
+        found = row[0] if row is not None and row[3] else None
     if found is not None:
         _execute(connection, f"drop index concurrently if exists {found}")
 
@@ -152,19 +173,8 @@ def _tail(definition: str) -> tuple[bool, str]:
     return head.upper().startswith("CREATE UNIQUE"), tail
 
 
-def _definition(
-    columns: str | Sequence[str],
-    *,
-    where: str | None,
-    method: str | None,
-    include: str | Sequence[str] | None,
-) -> str:
-    parts = [f"using {identifier(method)}" if method else "", f"({_joined(columns)})"]
-    if include:
-        parts.append(f"include ({_joined(include)})")
-    if where:
-        parts.append(f"where {where}")
-    return " ".join(part for part in parts if part)
+def _included(columns: str | Sequence[str] | None) -> str:
+    return f"include ({_joined(columns)})" if columns else ""
 
 
 def _execute(connection: Connection, statement: str) -> None:

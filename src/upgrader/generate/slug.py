@@ -16,7 +16,7 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _GAP = re.compile(r"[\W_]+")
 
 # What the templates import; a class of that name would hide it.
-_TAKEN = frozenset({"Connection", "DataMigrationContext", "WorkspaceContext"})
+_TAKEN = frozenset({"Connection", "DataMigrationContext", "IrreversibleError", "WorkspaceContext"})
 
 
 @dataclass(frozen=True, slots=True)

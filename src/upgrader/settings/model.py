@@ -119,6 +119,12 @@ def _one_or_more(value: object) -> object:
     return (value,) if isinstance(value, str) else value
 
 
+def _table_pattern(value: str) -> str:
+    if value.count(".") != 1 or not all(value.split(".")):
+        raise ValueError(f"{value!r} is not of the form schema.table (with * for any text)")
+    return value
+
+
 def _location(value: str | Path) -> str | Path:
     if isinstance(value, str) and not value.strip():
         raise ValueError("an entry is empty: name a directory or a package")
@@ -139,6 +145,7 @@ _Location = Annotated[Path | str, AfterValidator(_location)]
 _Reference = Annotated[str, AfterValidator(_provider)]
 _Checksum = Annotated[str, AfterValidator(_checksum)]
 _Rule = Annotated[str, AfterValidator(_rule_name)]
+_TablePattern = Annotated[str, AfterValidator(_table_pattern)]
 # PostgreSQL takes its timeouts in whole milliseconds, in 32 bits, and 0 turns them off.
 _TimeoutSeconds = Annotated[
     float, BeforeValidator(_no_boolean), Field(ge=0.001, le=2_000_000, allow_inf_nan=False)
@@ -256,6 +263,7 @@ class Settings(SettingsGroup):
         connect_timeout_seconds: how long one attempt to connect may take; whole seconds, as in libpq.
         metadata: `package.module:attribute` of the application's MetaData, one or more.
         workspace_metadata: the same for the tables of one workspace.
+        autogenerate_exclude: tables that are left out of the comparison, as patterns of `schema.table`.
     """
 
     database_url: Annotated[str, AfterValidator(check_database_url)] | None = Field(default=None, repr=False)
@@ -281,6 +289,7 @@ class Settings(SettingsGroup):
     connect_timeout_seconds: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=86_400)] = 10
     metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     workspace_metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
+    autogenerate_exclude: Annotated[tuple[_TablePattern, ...], BeforeValidator(_one_or_more)] = ()
     workspaces: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
     check: CheckSettings = Field(default_factory=CheckSettings)
     preflight: PreflightSettings = Field(default_factory=PreflightSettings)
