@@ -82,7 +82,7 @@ types = Table(
     Column("a_label", label),
     Column("not_native", sa.Enum("x", "y", name="not_native", native_enum=False, create_constraint=True)),
     schema="core",
-    comment="Every type: it's 100% \"quoted\", a:colon, :bind, back\\slash\nand a second line",
+    comment='Every type: it\'s 100% "quoted", a:colon, :bind, back\\slash\nand a second line',
 )
 
 defaults = Table(
@@ -114,7 +114,7 @@ tenant = Table(
     Column("Mixed", sa.Text),
     sa.UniqueConstraint("Mixed", "e-mail", name="tenant names", postgresql_nulls_not_distinct=True),
     sa.UniqueConstraint("Mixed", name="tenant_deferred", deferrable=True, initially="DEFERRED"),
-    CheckConstraint("\"Mixed\" <> ':x' and \"e-mail\" like '%@%'", name="mail"),
+    CheckConstraint("\"Mixed\" <> '\\:x' and \"e-mail\" like '%@%'", name="mail"),
     schema="other",
 )
 
@@ -141,16 +141,16 @@ invoice = Table(
     ),
     pg.ExcludeConstraint(("during", "&&"), name="invoice_during_excl", using="gist", where=text("id > 0")),
     Index("invoice_number_idx", "number", unique=True),
-    Index("invoice_lower_idx", sa.func.lower(text("number")), postgresql_where=text("number <> '100%:x'")),
+    Index("invoice_lower_idx", sa.func.lower(text("number")), postgresql_where=text("number <> '100%\\:x'")),
     Index("invoice_open_idx", "tenant_id", postgresql_where=text("parent_id is null")),
     Index("invoice_tags_idx", "tags", postgresql_using="gin", postgresql_with={"fastupdate": "off"}),
-    Index("invoice_path_idx", "document", postgresql_using="gin", postgresql_ops={"document": "jsonb_path_ops"}),
+    Index(
+        "invoice_path_idx", "document", postgresql_using="gin", postgresql_ops={"document": "jsonb_path_ops"}
+    ),
     Index("invoice_carry_idx", "region", postgresql_include=["number", "tenant_id"]),
     Index("invoice_fill_idx", text("tenant_id DESC NULLS LAST"), postgresql_with={"fillfactor": 70}),
     Index("invoice_pattern_idx", "region", postgresql_ops={"region": "text_pattern_ops"}),
-    Index(
-        "invoice_distinct_idx", "tenant_id", "region", unique=True, postgresql_nulls_not_distinct=True
-    ),
+    Index("invoice_distinct_idx", "tenant_id", "region", unique=True, postgresql_nulls_not_distinct=True),
     Index("invoice_collated_idx", text('region COLLATE "C"')),
     Index("invoice_brin_idx", "id", postgresql_using="brin"),
     Index("invoice_hash_idx", "number", postgresql_using="hash"),
@@ -161,7 +161,11 @@ line = Table(
     "line",
     metadata,
     Column("id", sa.BigInteger, primary_key=True),
-    Column("invoice_id", ForeignKey("core.invoice.id", name="line_invoice_fkey", ondelete="CASCADE"), nullable=False),
+    Column(
+        "invoice_id",
+        ForeignKey("core.invoice.id", name="line_invoice_fkey", ondelete="CASCADE"),
+        nullable=False,
+    ),
     Column("flag", sa.Boolean(create_constraint=False)),
     schema="core",
 )

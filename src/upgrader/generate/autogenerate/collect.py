@@ -17,7 +17,7 @@ from upgrader.generate.autogenerate.constraints import (
     drop_constraint,
 )
 from upgrader.generate.autogenerate.ground import Ground
-from upgrader.generate.autogenerate.indexes import add_index, drop_index
+from upgrader.generate.autogenerate.indexes import compare_indexes
 from upgrader.generate.autogenerate.prerequisites import collect_prerequisites
 from upgrader.generate.autogenerate.tables import create_tables, drop_tables
 
@@ -40,6 +40,7 @@ def collect_changes(connection: Connection, ground: Ground) -> Changes:
     for table in ground.scope.tables:
         if (table.schema or ground.scope.default_schema, table.name) not in whole:
             compare_checks(table, ground)
+            compare_indexes(table, ground)
     ground.changes.main.sort(key=lambda change: change.stage)
     return ground.changes
 
@@ -53,10 +54,8 @@ def _collect(operation: ops.MigrateOperation, ground: Ground) -> None:
             alter_column(operation, ground)
         case ops.DropColumnOp():
             drop_column(operation, ground)
-        case ops.CreateIndexOp():
-            add_index(operation, ground)
-        case ops.DropIndexOp():
-            drop_index(operation, ground)
+        case ops.CreateIndexOp() | ops.DropIndexOp():
+            pass  # compared more closely by compare_indexes
         case ops.CreateUniqueConstraintOp():
             add_unique(operation, ground)
         case ops.CreateForeignKeyOp():

@@ -133,7 +133,7 @@ def _change_type(table: str, column: Column[Any], live: LiveColumn, ground: Grou
 
 def _using(column: str, old: str, new: str, ground: Ground) -> str:
     """Cast where the server does not by itself; a cast that is not needed could cut values off in silence."""
-    if ground.catalog.is_assignable(old, new):
+    if new.lower() == "text" or ground.catalog.is_assignable(old, new):
         return ""
     # A type that this command makes: everything becomes it by way of text.
     way = "" if ground.catalog.has_type(old) and ground.catalog.has_type(new) else "::text"

@@ -186,8 +186,7 @@ def _fill(columns: Sequence[RequiredColumn]) -> str:
             f"{_INDENT * 2}with ctx.transaction() as connection:",
             f"{_INDENT * 3}left = " + _count(one),
             f"{_INDENT * 2}if left:",
-            f"{_INDENT * 3}message = {python_string(f'{name} is NULL in %s rows: write run_data_migration()')}",
-            f"{_INDENT * 3}raise RuntimeError(message % left)",
+            _raise_for_rows(name),
         ]
     lines.append(
         f"{_INDENT * 2}# With a check that holds for all rows SET NOT NULL needs no scan under its lock."
@@ -202,6 +201,18 @@ def _fill(columns: Sequence[RequiredColumn]) -> str:
         lines.append(f"{_INDENT * 2}with ctx.transaction() as connection:")
         lines += _inside(f"ALTER TABLE {one.table} VALIDATE CONSTRAINT {one.check}")
     return "\n".join(lines)
+
+
+def _braced(name: str) -> str:
+    return name.replace("{", "{{").replace("}", "}}")
+
+
+def _raise_for_rows(column: str) -> str:
+    told = python_string(f"{_braced(column)} is NULL in {{left}} rows: write run_data_migration()")
+    line = f"{_INDENT * 3}raise RuntimeError(f{told})"
+    if len(line) <= LINE_LENGTH:
+        return line
+    return f"{_INDENT * 3}raise RuntimeError(\n{_INDENT * 4}f{told}\n{_INDENT * 3})"
 
 
 def _count(column: RequiredColumn) -> str:

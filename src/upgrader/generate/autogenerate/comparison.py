@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, MutableMapping, Sequence
+from functools import cache
 from typing import Any, Literal
 
 from alembic.autogenerate import produce_migrations
 from alembic.migration import MigrationContext
 from alembic.operations.ops import MigrateOperation, OpContainer
-from sqlalchemy import Connection
+from sqlalchemy import Column, Connection, Table
 
+from upgrader.generate.autogenerate.catalog import LiveColumn
 from upgrader.generate.autogenerate.ground import Ground
-from upgrader.generate.autogenerate.server_default import default_comparison
 
 # Said of each expression index and generated column, whether or not anything is wrong.
 _NOISE = ("autogenerate skipping metadata-specified expression-based index",)
@@ -24,7 +25,8 @@ def compare(connection: Connection, ground: Ground) -> list[MigrateOperation]:
     """Give what is different as a flat list of Alembic's operations; what Alembic warns of goes to `ground`."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        context = MigrationContext.configure(connection=connection, opts=_options(connection, ground))
+        context = MigrationContext.configure(connection=connection, opts=_options(ground))
+        _compare_by_server(context.impl, ground)
         several: Any = list(ground.scope.metadata)  # a list is fine, though the annotation does not say so
         script = produce_migrations(context, several)
     for warning in caught:
@@ -35,7 +37,38 @@ def compare(connection: Connection, ground: Ground) -> list[MigrateOperation]:
     return list(_flat(script.upgrade_ops.ops))
 
 
-def _options(connection: Connection, ground: Ground) -> dict[str, Any]:
+def _compare_by_server(impl: Any, ground: Ground) -> None:
+    """Let the server compare types and defaults.
+
+    Alembic takes FLOAT(20) and real for two types, sees no collations, and ends with an error where a default
+    has an apostrophe. (As an option of its own a comparison would be asked of generated columns too, and fail.)
+    """
+    compare_type: Any = impl.compare_type
+
+    @cache
+    def columns(table: Table) -> tuple[dict[str, LiveColumn], dict[str, LiveColumn]]:
+        live = ground.catalog.columns(ground.writer.table(table))
+        return ground.probe.columns(table), {column.name: column for column in live}
+
+    def is_type_different(reflected: Column[Any], column: Column[Any]) -> bool:
+        wanted, live = (found.get(column.name) for found in columns(column.table))
+        if wanted is None or live is None:  # of a type that is not there yet, for example
+            return bool(compare_type(reflected, column))
+        return (wanted.type, wanted.collation) != (live.type, live.collation)
+
+    def is_default_different(reflected: Column[Any], column: Column[Any], *_: object) -> bool:
+        del reflected
+        wanted, live = (found.get(column.name) for found in columns(column.table))
+        if wanted is None or live is None:
+            return ground.writer.default(column) != (live.expression if live else None)
+        if wanted.expression is None and (live.expression or "").startswith("nextval("):
+            return column.table.autoincrement_column is not column  # a serial's default, which nobody wrote
+        return wanted.expression != live.expression
+
+    impl.compare_type, impl.compare_server_default = is_type_different, is_default_different
+
+
+def _options(ground: Ground) -> dict[str, Any]:
     scope = ground.scope
 
     def include_name(name: str | None, type_: _Kind, parents: MutableMapping[str, str | None]) -> bool:
@@ -55,7 +88,7 @@ def _options(connection: Connection, ground: Ground) -> dict[str, Any]:
         "include_name": include_name,
         "include_object": include_object,
         "compare_type": True,
-        "compare_server_default": default_comparison(connection, ground.writer),
+        "compare_server_default": True,
     }
 
 

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from alembic.operations.ops import CreateForeignKeyOp, CreateUniqueConstraintOp, DropConstraintOp
 from sqlalchemy import CheckConstraint, Constraint, ForeignKeyConstraint, Table, UniqueConstraint
 from sqlalchemy.dialects.postgresql import ExcludeConstraint
-from sqlalchemy.exc import DBAPIError
 
 from upgrader.generate.autogenerate.catalog import LiveConstraint
 from upgrader.generate.autogenerate.change import Change, IndexChange, Stage
 from upgrader.generate.autogenerate.ground import Ground
 from upgrader.generate.autogenerate.index_definition import IndexDefinition
-
-_PROBE = "upgrader_constraint"
+from upgrader.generate.autogenerate.sql_writer import bare
 
 
 def add_unique(operation: CreateUniqueConstraintOp, ground: Ground) -> None:
@@ -38,7 +36,7 @@ def add_unique(operation: CreateUniqueConstraintOp, ground: Ground) -> None:
         include=tuple(map(ground.writer.quote, options.get("include") or ())),
         nulls_not_distinct=bool(options.get("nulls_not_distinct")),
     )
-    ground.changes.new_indexes.append(IndexChange(_bare(name), target, _beside(target, name), index))
+    ground.changes.new_indexes.append(IndexChange(bare(name), target, _beside(target, name), index))
     deferrable = definition.partition(" DEFERRABLE")
     tail = deferrable[1] + deferrable[2]
     up = (f"ALTER TABLE {target} ADD CONSTRAINT {name} UNIQUE USING INDEX {name}{tail}",)
@@ -62,16 +60,16 @@ def add_foreign_key(operation: CreateForeignKeyOp, ground: Ground) -> None:
 def drop_constraint(operation: DropConstraintOp, ground: Ground) -> None:
     """Drop a constraint; the way back is what the database has now."""
     target = ground.writer.table(ground.metadata_table(operation.schema, operation.table_name))
-    name = ground.writer.quote(str(operation.constraint_name))
-    _drop(target, next(one for one in ground.catalog.constraints(target) if one.name == name), ground)
+    live = ground.catalog.constraints(target)
+    _drop(target, next(one for one in live if bare(one.name) == operation.constraint_name), ground)
 
 
 def compare_checks(table: Table, ground: Ground) -> None:
     """Compare check and exclusion constraints, which Alembic does not: by name, then as the server writes them."""
     target = ground.writer.table(table)
-    live = {one.name: one for one in ground.catalog.constraints(target) if one.type in ("c", "x")}
+    live = {bare(one.name): one for one in ground.catalog.constraints(target) if one.type in ("c", "x")}
     wanted = list(_checks_of(table))
-    canonical = {id(one): _canonical(target, ground.writer.constraint(one), ground) for one in wanted}
+    canonical = {id(one): ground.probe.constraint(target, ground.writer.constraint(one)) for one in wanted}
     used: set[str] = set()
     for constraint in wanted:
         name = ground.writer.constraint_name(constraint)
@@ -80,7 +78,7 @@ def compare_checks(table: Table, ground: Ground) -> None:
             name = next(
                 (one.name for one in live.values() if one.definition == text and one.name not in used), None
             )
-        found = live.get(name) if name else None
+        found = live.get(bare(name)) if name else None
         if found is not None:
             used.add(found.name)
         if found is None or (text is not None and text != found.definition):
@@ -100,26 +98,6 @@ def _checks_of(table: Table) -> Iterator[CheckConstraint | ExcludeConstraint]:
         if isinstance(constraint, CheckConstraint | ExcludeConstraint) and id(constraint) not in seen:
             seen.add(id(constraint))
             yield constraint
-
-
-def _canonical(target: str, definition: str, ground: Ground) -> str | None:
-    """Have the server write a constraint its own way; None where it cannot, for want of a new column for example."""
-    connection = ground.catalog.connection
-    try:
-        with connection.begin_nested() as savepoint:
-            for statement in (
-                f"create temp table {_PROBE} (like {target})",
-                f"alter table {_PROBE} add constraint {_PROBE} {definition}",
-            ):
-                connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
-            found = connection.exec_driver_sql(
-                f"select pg_get_constraintdef(oid) from pg_constraint where conrelid = 'pg_temp.{_PROBE}'::regclass"
-                f" and conname = '{_PROBE}'"
-            ).scalar()
-            savepoint.rollback()
-    except DBAPIError:
-        return None
-    return str(found)
 
 
 def _add_check(
@@ -188,10 +166,6 @@ def _foreign_key_of(table: Table, operation: CreateForeignKeyOp) -> ForeignKeyCo
         )
 
     return next(one for one in table.foreign_key_constraints if matches(one))
-
-
-def _bare(name: str) -> str:
-    return name[1:-1].replace('""', '"') if name.startswith('"') else name
 
 
 def _beside(table: str, name: str) -> str:

@@ -8,6 +8,7 @@ from sqlalchemy import Table
 
 from upgrader.generate.autogenerate.catalog import Catalog
 from upgrader.generate.autogenerate.change import Changes
+from upgrader.generate.autogenerate.probe import Probe
 from upgrader.generate.autogenerate.scope import Scope
 from upgrader.generate.autogenerate.sql_writer import SqlWriter
 
@@ -22,6 +23,11 @@ class Ground:
     catalog: Catalog
     writer: SqlWriter
     changes: Changes = field(default_factory=Changes)
+
+    @property
+    def probe(self) -> Probe:
+        """Has the server write what the models ask for."""
+        return Probe(self.catalog, self.writer)
 
     def metadata_table(self, schema: str | None, name: str) -> Table:
         """Give a table of the metadata by its place in the database; no schema means the default one."""

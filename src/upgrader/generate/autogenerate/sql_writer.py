@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Column, Connection, Constraint, Index, MetaData, String, Table
+from sqlalchemy import Column, Computed, Connection, Constraint, Identity, Index, MetaData, String, Table
 from sqlalchemy.dialects.postgresql import CreateDomainType, CreateEnumType, DropDomainType, DropEnumType
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.engine.mock import MockConnection
@@ -68,6 +70,8 @@ class SqlWriter:
 
     def default(self, column: Column[Any]) -> str:
         """Write a column's server default, without DEFAULT; "" where it has none."""
+        if isinstance(column.server_default, Computed | Identity):
+            return ""
         return str(self._ddl.get_column_default_string(column) or "")
 
     def constraint_name(self, constraint: Constraint) -> str | None:
@@ -96,7 +100,13 @@ class SqlWriter:
     def _recorded(self, work: Callable[[Any], None]) -> Iterator[str]:
         found: list[ClauseElement] = []
         work(MockConnection(self.dialect, lambda construct, *_, **__: found.append(construct)))
-        return (self.ddl(one) for one in found if not isinstance(one, _APART))
+        statements = [
+            (isinstance(one, CreateIndex), self.ddl(one)) for one in found if not isinstance(one, _APART)
+        ]
+        # The indexes of a table are a set, whose order changes from run to run.
+        for is_index, group in groupby(statements, key=itemgetter(0)):
+            texts = [text for _, text in group]
+            yield from sorted(texts) if is_index else texts
 
 
 def tidy(sql: str) -> str:
@@ -104,3 +114,8 @@ def tidy(sql: str) -> str:
     parts = QUOTED.split(sql.strip())
     parts[::2] = [re.sub(r" +(?=\n)", "", part.replace("\t", "    ")) for part in parts[::2]]
     return "".join(parts).strip()
+
+
+def bare(identifier: str) -> str:
+    """Take an identifier's quotes off."""
+    return identifier[1:-1].replace('""', '"') if identifier.startswith('"') else identifier
