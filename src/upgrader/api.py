@@ -22,6 +22,7 @@ from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
 from upgrader.runner.forgetting import forget_by_hand
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, failure_limit, plan_options
 from upgrader.runner.result import RunReport
+from upgrader.runner.script import Script
 from upgrader.runner.setting_aside import SettingAside, bring_back, set_aside
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import UpgradeRun
@@ -153,6 +154,29 @@ class Upgrader:
 
                 return DownDryRun(parts, options, report).execute()
             return DowngradeRun(parts, options, report).execute()
+
+    def sql(self, options: UpgradeOptions, *, shows_all_workspaces: bool = False) -> Script:
+        """Give what `upgrade` with the same options would execute; tries it and rolls it back, like a dry run.
+
+        Args:
+            shows_all_workspaces: not only the first of those that have the same steps before them.
+
+        Raises:
+            LockHeldError: another run is at work.
+        """
+        from upgrader.runner.script_book import ScriptBook
+        from upgrader.runner.script_run import ScriptRun
+
+        sequence = self.registry.sequence
+        book = ScriptBook()
+        with self._access.run(options.wait_lock_seconds) as run:
+            report = self._access.report(run, dry_run=True)
+            parts = self._access.parts(
+                run, report, sequence=sequence, commands=self.registry, make_runner=book.listening_runner
+            )
+            return ScriptRun(
+                parts, options, report, book=book, shows_all_workspaces=shows_all_workspaces
+            ).script()
 
     def plan_down(self, options: DowngradeOptions) -> WayDownReport:
         """Say what `downgrade` with the same options would take back; writes nothing, takes no lock."""

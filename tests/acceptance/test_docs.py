@@ -217,7 +217,17 @@ def test_the_reference_names_every_field_of_the_json(project: Project) -> None:
     project.workspace("1.0.0", 3, "Fail", "SELECT 1 / 0")
     section = _reference().partition("\n### JSON")[2].partition("\n### ")[0]
     columns = _reference().partition("\n### History")[2].partition("\n### ")[0]
-    for verb in ("list", "check", "plan", "preflight", "upgrade", "status", "history", "workspace list"):
+    for verb in (
+        "list",
+        "check",
+        "plan",
+        "sql",
+        "preflight",
+        "upgrade",
+        "status",
+        "history",
+        "workspace list",
+    ):
         found = document(project.run_cli(*verb.split(), "--json"))
         text = section + columns if verb == "history" else section
         assert [key for key in _keys(found) if f"`{key}`" not in text] == [], verb

@@ -25,6 +25,7 @@ from upgrader.cli.list import list_commands
 from upgrader.cli.plan import plan
 from upgrader.cli.preflight import preflight
 from upgrader.cli.signals import ending_on_terminate
+from upgrader.cli.sql import sql
 from upgrader.cli.status import status
 from upgrader.cli.upgrade import upgrade
 from upgrader.cli.workspace import workspace
@@ -47,6 +48,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "check": check,
     "plan": plan,
     "preflight": preflight,
+    "sql": sql,
     "upgrade": upgrade,
     "downgrade": downgrade,
     "status": status,

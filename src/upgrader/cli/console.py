@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from upgrader.cli.render.blocks import Block, Line, to_text
+from upgrader.cli.render.blocks import Block, Line, clean, to_text
 from upgrader.errors import LoadingError, PreflightError, UpgraderError
 
 if TYPE_CHECKING:
@@ -113,6 +113,10 @@ class Output:
     def show_exactly(self, text: str) -> None:
         """Write one line to stdout as it is."""
         self._write(self._stdout, text + "\n")
+
+    def show_source(self, text: str) -> None:
+        """Write text to stdout to the letter; only a terminal is spared its control characters."""
+        self._write(self._stdout, (clean(text) if self._stdout.isatty() else text) + "\n")
 
     def show_json(self, document: Mapping[str, Any]) -> None:
         """Write one document to stdout."""

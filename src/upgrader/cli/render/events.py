@@ -28,7 +28,7 @@ def event_blocks(
         shows_parameters: with the parameters of the statements.
     """
     match event:
-        case events.StatementExecuted():
+        case events.StatementExecuted() if is_verbose:
             return _statement(event, shows_parameters=shows_parameters)
         case events.StepStarted() | events.StepFinished():
             return _step(event, is_verbose=is_verbose)
