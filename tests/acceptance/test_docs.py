@@ -224,6 +224,8 @@ def test_the_reference_names_every_field_of_the_json(project: Project) -> None:
         "sql",
         "preflight",
         "upgrade",
+        "plan --down --to 0.1.0",
+        "downgrade --to 0.1.0 --dry-run",
         "status",
         "history",
         "workspace list",
