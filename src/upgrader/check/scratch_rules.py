@@ -22,7 +22,7 @@ from upgrader.check.sequence_run import SequenceResult, Subject, run_sequence
 from upgrader.events import EventSink, Notice
 from upgrader.lint.capture import StatementCapture
 from upgrader.model import Direction, StepStatements
-from upgrader.runner.stop import StopToken
+from upgrader.runner.stop import HardStop, StopToken
 
 _SCRATCH_RULES = tuple(rule for rule in RULES.values() if rule.needs in (Need.SCRATCH, Need.SQUAWK))
 _LINT_RULES = tuple(rule for rule in RULES.values() if rule.needs is Need.SQUAWK)
@@ -55,6 +55,7 @@ class ScratchCheck:
         Raises:
             OperatorError: the scratch database cannot be used, or `prepare` fails.
             RunError: its server went away.
+            HardStop: a signal came.
         """
         if not embedded and url is None:
             self.book.leave_out(_SCRATCH_RULES, _NO_SCRATCH)
@@ -69,6 +70,7 @@ class ScratchCheck:
     def _look(self, base: Base, scratch: Scratch) -> None:
         capture = StatementCapture()
         sequence = run_sequence(base, self.subject, emit=capture, stop=self.stop)
+        self._end_if_stopped()
         self.book.ran([SEQUENCE_FAILS], sequence.findings)
         self.book.note(sequence.left_out)
         self._note_dormant()
@@ -96,9 +98,15 @@ class ScratchCheck:
             return
         capture = StatementCapture()
         trips = find_broken_round_trips(base, self.subject, emit=capture, stop=self.stop)
+        self._end_if_stopped()
         self.book.ran([ROUND_TRIP], trips.findings)
         self.book.note(trips.left_out)
         self._downs.extend(one for one in capture.steps() if one.direction is Direction.DOWN)
+
+    def _end_if_stopped(self) -> None:
+        """A run that was cut off has told nothing of the commands."""
+        if self.stop.requested:
+            raise HardStop
 
     def _note_dormant(self) -> None:
         application, sequence = self.subject.app_version, self.subject.registry.sequence

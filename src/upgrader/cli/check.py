@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from upgrader.cli import exit_codes, options
+from upgrader.cli import options
 from upgrader.cli.check_format import CheckFormat
 from upgrader.cli.invocation import Invocation
 
@@ -47,6 +47,7 @@ def check(
     from upgrader.check.options import CheckOptions
     from upgrader.cli.check_database import known_url
     from upgrader.cli.check_output import check_writable, show_check
+    from upgrader.cli.check_run import run_check
 
     invocation = Invocation.of(context)
     if output is not None:
@@ -58,7 +59,7 @@ def check(
         scratch_url=None if scratch_url is None else known_url(invocation, "--scratch-url", scratch_url),
         uses_database=not no_database,
     )
-    report = invocation.upgrader().check(wanted)
-    code = exit_codes.DONE if report.is_good else exit_codes.FOUND
-    show_check(invocation, report, CheckFormat.JSON if json else output_format, output, code)
-    return code
+    run = run_check(invocation, wanted)
+    if run.report is not None:
+        show_check(invocation, run.report, CheckFormat.JSON if json else output_format, output, run.code)
+    return run.code

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM)
 _FIRST = "stopping: the step in progress is finished first; once more to cancel it"
+_CLEARING = "clearing the scratch databases away; once more to end at once and leave them"
 _SECOND = "cancelling the step in progress; once more to end at once"
 
 
@@ -50,6 +51,37 @@ def stopping_on_signals(stop: StopToken, cancel: Callable[[], None]) -> Iterator
         else:
             os._exit(exit_codes.of_signal(stop.signal_name))
 
+    with _handlers(handle):
+        yield
+
+
+@contextmanager
+def ending_at_once(stop: StopToken) -> Iterator[None]:
+    """Let SIGINT and SIGTERM cut short what is thrown away anyway; `finally` blocks clear it away.
+
+    Raises:
+        HardStop: a signal came, `stop` has its name. Another one while all is cleared away is told to wait; the
+            third ends the program.
+    """
+    from upgrader.runner.stop import HardStop
+
+    process = os.getpid()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if os.getpid() != process:  # a command's child
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        elif not stop.requested:
+            stop.hard = True
+            stop.request(signal.Signals(number).name)
+            raise HardStop
+        elif len(told) < 1:
+            told.append(_CLEARING)
+            _say(_CLEARING)
+        else:
+            os._exit(exit_codes.of_signal(stop.signal_name))
+
+    told: list[str] = []
     with _handlers(handle):
         yield
 
