@@ -3,6 +3,7 @@
     console   `$ command` lines, each with excerpts of what it prints; `…` stands for anything
     python    written to the file that the line above names, and loaded
     toml      written to the file that the line above names, and loaded as settings
+    yaml      written to the file that the line above names, and read
     sh        written to the file that the line above names
     sql       executed
 
@@ -27,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+import yaml
 
 from upgrader.registry import load
 from upgrader.settings import load_settings
@@ -135,6 +137,8 @@ class Workbench:
                 load_settings(directory=self.directory, environment=self.environment)
             case "sh":
                 self._write(block, text)
+            case "yaml":
+                yaml.safe_load(self._write(block, text).read_text(encoding="utf-8"))
             case "sql":
                 assert self.database_url is not None, f"line {block.line}: there is no server for SQL"
                 with psycopg.connect(self.database_url, autocommit=True) as connection:

@@ -35,6 +35,10 @@ commands = ["commands"]
 # What becomes of an active workspace that was never enrolled: "refuse" or "apply-all".
 # unenrolled_workspaces = "refuse"
 
+# The newest release that is out, and when it came out: `upgrader check` refuses what is added to it afterwards.
+# released_version = "1.0.0"
+# released_at = 2026-01-31
+
 # Where the workspaces are listed. Without workspaces there is nothing to set here.
 # [workspaces]
 # table = "core.workspace"
@@ -45,6 +49,12 @@ commands = ["commands"]
 # name_column = "display_name"
 # search_path_extra = ["public"]
 # provider = "myapp.tenancy:list_workspaces"   # a function, instead of a table
+
+# What `upgrader check` looks at, and what it finds in a scratch database before the first command.
+# [check]
+# ignore = []
+# prepare = "myapp.testing:make_release_1_0"
+# base_version = "1.0.0"
 """
 
 README = """\
