@@ -32,9 +32,12 @@ from upgrader.sequence.planner import make_plan
 from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import Settings
 from upgrader.status.build import StatusQuery, build_status
+from upgrader.status.case import Case
+from upgrader.status.explanation import Explanation, Subject
 from upgrader.status.report import StatusReport
 from upgrader.status.running import find_running
 from upgrader.status.waiting import StatusPoll, StatusWait, ignore_polls
+from upgrader.status.why import explain
 from upgrader.survey import Survey, take_survey
 from upgrader.version import ApplicationVersion, ReleaseVersion
 
@@ -407,6 +410,25 @@ class Upgrader:
         """
         with translating(), self._status_reading(StatusQuery(tuple(workspace_ids), failed_only)) as look:
             return look()
+
+    def why(self, name: str, *, subject: Subject | None = None) -> Explanation:
+        """Say why a workspace or a step is not at the newest version; writes nothing, takes no lock.
+
+        Args:
+            name: a step's full name, class name, CLI name or timestamp, or a workspace's id.
+            subject: which of the two it is; by default a step where there is one of that name.
+
+        Raises:
+            OperatorError: there is nothing of that name, or more than one step.
+        """
+        sequence = self.registry.sequence
+        settings = self._access.run_settings
+        with translating(), self._access.reading() as reading:
+            running = find_running(reading.session.driver, reading.store, schema=settings.schema)
+            survey = take_survey(session=reading.session, store=reading.store, source=self._access.source)
+            options = plan_options(UpgradeOptions(), settings)
+            case = Case(sequence, survey.state, options, reading.store, survey.everyone, running)
+            return explain(case, name, subject=subject)
 
     def wait_until_good(
         self,

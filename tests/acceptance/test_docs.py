@@ -227,6 +227,7 @@ def test_the_reference_names_every_field_of_the_json(project: Project) -> None:
         "plan --down --to 0.1.0",
         "downgrade --to 0.1.0 --dry-run",
         "status",
+        "why acme",
         "history",
         "workspace list",
     ):

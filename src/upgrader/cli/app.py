@@ -28,6 +28,7 @@ from upgrader.cli.signals import ending_on_terminate
 from upgrader.cli.sql import sql
 from upgrader.cli.status import status
 from upgrader.cli.upgrade import upgrade
+from upgrader.cli.why import why
 from upgrader.cli.workspace import workspace
 
 _HELP = {"-h", "--help"}
@@ -53,6 +54,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "downgrade": downgrade,
     "status": status,
     "history": history,
+    "why": why,
     "baseline": baseline,
 }
 for _name, _verb in _VERBS.items():
