@@ -7,7 +7,9 @@ import pytest
 from tests.integration.test_drift import PREPARE
 from tests.support.checking import checking
 from tests.support.project import Project
-from upgrader.check.round_trip import RoundTripResult
+from upgrader.check.round_trip import RoundTripResult, find_broken_round_trips
+from upgrader.events import Event, StatementExecuted
+from upgrader.model import Direction
 
 SETUP = """
 create schema core; create table core.item (id serial primary key, price int default 5, label text not null,
@@ -278,3 +280,16 @@ def test_commands_after_a_failed_one_are_left_out_aloud(base_project: Project) -
     assert result.left_out == (
         "commands from 1.0.0_Fails_2 on were not taken back and done again: the sequence did not run to its end",
     )
+
+
+def test_statements_of_the_way_down_are_heard(base_project: Project) -> None:
+    """Whoever captures is told what `down` executes, once, and which way it goes."""
+    file = base_project.fast("1.0.0", 1, "Add", "create table core.t (id int)", down="drop table core.t")
+    heard: list[Event] = []
+    with checking(base_project) as check:
+        find_broken_round_trips(check.base, check.subject, emit=heard.append)
+    executed = [one for one in heard if isinstance(one, StatementExecuted)]
+    assert [(one.direction, one.statement, one.file) for one in executed] == [
+        (Direction.UP, "create table core.t (id int)", str(file)),
+        (Direction.DOWN, "drop table core.t", str(file)),
+    ]

@@ -11,8 +11,9 @@ from sqlalchemy import Connection
 from upgrader.check.catalog.objects import Catalog
 from upgrader.command import SlowInstanceCommand, WorkspaceCommand
 from upgrader.database.connect import identifier
-from upgrader.database.guard import EARLIER_ATTEMPTS, enter_guard, leave_guard
+from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver, enter_guard, leave_guard
 from upgrader.database.session import StepTransaction
+from upgrader.model import Direction
 from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.execution import StepParts, StepTask
@@ -91,7 +92,7 @@ class Trip:
         except BaseException as error:
             if not self._task.step.transactional:
                 self._session.replace()
-            if is_down and type(error).__name__ == _IRREVERSIBLE:
+            if is_down and any(kind.__name__ == _IRREVERSIBLE for kind in type(error).__mro__):
                 raise _Irreversible from error
             raise TripError(error, is_down=is_down) from error
         return self._read()
@@ -100,7 +101,7 @@ class Trip:
         if self._transaction is None:
             self._transaction = self._session.begin(settings=self._settings())
         transaction = self._transaction
-        enter_guard(transaction.connection)
+        enter_guard(transaction.connection, self._observer(is_down=is_down))
         try:
             self._call(transaction.connection, is_down=is_down)
         finally:
@@ -110,10 +111,18 @@ class Trip:
         self._session.driver.execute("set constraints all immediate; set constraints all deferred")
 
     def _in_autocommit(self, *, is_down: bool) -> None:
-        connection = self._session.begin_autocommit(settings=self._settings(), observer=None)
+        connection = self._session.begin_autocommit(
+            settings=self._settings(), observer=self._observer(is_down=is_down)
+        )
         connection.info[EARLIER_ATTEMPTS] = 0
         self._call(connection, is_down=is_down)
         self._session.end_autocommit()
+
+    def _observer(self, *, is_down: bool) -> StatementObserver | None:
+        """Give what is told of the statements of the way down; those of the way up are known by now."""
+        if not is_down:
+            return None
+        return self._parts.observer_of(self._task.step, self._task.scope, Direction.DOWN)
 
     def _call(self, connection: Connection, *, is_down: bool) -> None:
         command = self._parts.commands.create(self._task.step.name)
