@@ -243,7 +243,7 @@ def test_irreversible_commands_are_left_alone(base_project: Project) -> None:
         2,
         "DropLabel",
         "alter table core.item drop column label",
-        down="class IrreversibleError(Exception): pass\nraise IrreversibleError('the labels are gone')",
+        down="from upgrader import IrreversibleError\nraise IrreversibleError('the labels are gone')",
     )
     result = _trips(base_project)
     assert result.findings == ()

@@ -13,14 +13,13 @@ from upgrader.command import SlowInstanceCommand, WorkspaceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver, enter_guard, leave_guard
 from upgrader.database.session import StepTransaction
+from upgrader.errors import IrreversibleError
 from upgrader.model import Direction
 from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.execution import StepParts, StepTask
 from upgrader.runner.stop import HardStop
 from upgrader.workspaces import WorkspaceListing
-
-_IRREVERSIBLE = "IrreversibleError"
 
 
 class TripError(Exception):
@@ -92,7 +91,7 @@ class Trip:
         except BaseException as error:
             if not self._task.step.transactional:
                 self._session.replace()
-            if is_down and any(kind.__name__ == _IRREVERSIBLE for kind in type(error).__mro__):
+            if is_down and isinstance(error, IrreversibleError):
                 raise _Irreversible from error
             raise TripError(error, is_down=is_down) from error
         return self._read()
