@@ -9,6 +9,7 @@ compared runs in turns, A B A B …, in one run of this program.
     rate.py      a column for each workspace: the program, a psycopg loop, Alembic
     pending.py   a run that finds nothing to do
     memory.py    a run over very many workspaces
+    locks.py     how long DDL that cannot get its lock holds others
     machine.py   what it was measured on
     page.py      the page
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tests.bench import help as help_
-from tests.bench import machine, memory, pending, rate
+from tests.bench import locks, machine, memory, pending, rate
 from tests.bench.page import Findings
 from tests.bench.stage import open_stage
 
@@ -29,6 +29,7 @@ def main() -> int:
             rates=_told("rate", lambda: rate.measure(stage, quick=quick)),
             pending=_told("nothing pending", lambda: pending.measure(stage, quick=quick)),
             memory=_told("memory", lambda: memory.measure(stage, quick=quick)),
+            locks=_told("locks", lambda: locks.measure(stage, quick=quick)),
         )
     print(findings.text)
     if not quick:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench import pending, rate
 from tests.bench.blocks import Times
+from tests.bench.locks import Held
 from tests.bench.memory import Memory
 from tests.bench.pending import Pending
 from tests.bench.rate import Rates
@@ -14,6 +15,7 @@ from tests.bench.rate import Rates
 HELP_BAR = 0.6
 LOOP_BAR, ALEMBIC_BAR = 0.7, 5.0
 OVER_HELP_BAR_SECONDS, LENGTH_BAR = 1.0, 1.3
+LOCK_GRACE_SECONDS = 0.5
 MEMORY_BAR = 200 * 10**6
 
 
@@ -41,11 +43,12 @@ class Findings:
     rates: Rates
     pending: Pending
     memory: Memory
+    locks: Held
 
     @property
     def rows(self) -> list[Row]:
         """The table."""
-        return [self._help(), *self._rates(), *self._pending(), self._memory()]
+        return [self._help(), *self._rates(), *self._pending(), self._memory(), self._locks()]
 
     def _help(self) -> Row:
         ratio = self.help.median_ratio("upgrader", "alembic")
@@ -111,6 +114,19 @@ class Findings:
             memory.peak_bytes < MEMORY_BAR,
         )
 
+    def _locks(self) -> Row:
+        held = self.locks
+        bar = held.lock_timeout_seconds + LOCK_GRACE_SECONDS
+        named = "named" if held.are_named else "**not** named"
+        return Row(
+            f"A table held by somebody, DDL that wants it, lock timeout {held.lock_timeout_seconds:g} s: the longest of"
+            " all foreground queries [^locks]",
+            f"≤ {bar:g} s",
+            f"{held.longest_seconds:.2f} s (of {held.queries:,}; who held it was {named} at each of {held.tries}"
+            " timeouts)",
+            held.longest_seconds <= bar and held.are_named,
+        )
+
     def _notes(self) -> list[str]:
         memory, rates = self.memory, self.rates
         blocks = len(rates.times.seconds[rate.LOOP])
@@ -133,6 +149,8 @@ class Findings:
             " and checked in every run.",
             "[^memory]: A step that selects a constant, in workspaces without a schema of their own; peak of the"
             f" resident set (`VmHWM`) in a run {extent}.",
+            "[^locks]: One session has read and written the table and does not end its transaction; one reads it over"
+            " and over, one writes it. After the last timeout the table is let go, and the step has to succeed.",
         ]
 
     @property
