@@ -122,7 +122,7 @@ def test_command_may_be_more_patient_than_the_settings(busy: Project):
 
         def release() -> None:
             wait_until(lambda: is_waiting(busy, "alter table"))
-            time.sleep(0.3)  # longer than the settings allow
+            time.sleep(1.0)  # longer than the settings allow
             holder.rollback()
 
         thread = threading.Thread(target=release)
@@ -153,18 +153,37 @@ def test_changed_timeout_is_no_changed_command(busy: Project):
 
 
 def test_real_deadlock_is_repeated(busy: Project):
-    """Two sessions take two tables in opposite order: the server ends the step's transaction, which is repeated."""
+    """Two sessions take two tables in opposite order: the server ends the step's transaction, which is repeated.
+
+    step      lock other ---------------- lock busy: closes the circle, and is ended
+    opponent             lock other: waits
+    """
+    busy.fast(
+        "1.0.0",
+        1,
+        "Both",
+        """
+        connection.execute(text("set local deadlock_timeout = '100ms'"))
+        connection.execute(text("lock table other"))
+        state = text(
+            "select state from pg_stat_activity"
+            " where application_name = 'opponent' and datname = current_database()"
+        )
+        while connection.execute(state).scalar() == "idle in transaction":
+            connection.execute(text("select pg_stat_clear_snapshot(), pg_sleep(0.01)"))
+        connection.execute(text("lock table busy"))
+        """,
+    )
     with busy.connect() as connection:
         connection.execute("create table other (id int)")
-        connection.execute("alter database " + connection.info.dbname + " set deadlock_timeout = '100ms'")
-    busy.fast("1.0.0", 1, "Both", "lock table other; lock table busy")
     sink = RecordingSink()
     with psycopg.connect(busy.database_url, application_name="opponent") as opponent:
-        opponent.execute("set deadlock_timeout = '60s'")  # the step's session finds it, and is ended
+        opponent.execute("set deadlock_timeout = '60s'")  # it is the step's session that finds the circle
         opponent.execute("lock table busy")
 
         def cross() -> None:
-            wait_until(lambda: is_waiting(busy, "lock table other"))
+            locked = "select from pg_locks where relation = 'other'::regclass and granted"
+            wait_until(lambda: bool(busy.query(locked)))
             opponent.execute("lock table other")
             opponent.commit()
 

@@ -15,9 +15,9 @@ from upgrader.model import AttemptStatus, FailureLimit, Finding, Outcome, Worksp
 from upgrader.registry import Registry
 from upgrader.runner.database_access import DatabaseAccess, OpenRun
 from upgrader.runner.enrolling import write_baseline
-from upgrader.runner.execution import StepParts
 from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport
+from upgrader.runner.step_parts import StepParts
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import UpgradeRun

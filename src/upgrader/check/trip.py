@@ -17,7 +17,8 @@ from upgrader.errors import IrreversibleError
 from upgrader.model import Direction
 from upgrader.runner.author import call_author
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
-from upgrader.runner.execution import StepParts, StepTask
+from upgrader.runner.execution import StepTask
+from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop
 from upgrader.workspaces import WorkspaceListing
 

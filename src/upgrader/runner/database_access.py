@@ -23,11 +23,11 @@ from upgrader.model import Direction, FailureLimit, PreflightCheck, PreflightFin
 from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
 from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
-from upgrader.runner.execution import CommandFactory, StepParts
 from upgrader.runner.lock_watch import LockWatch
 from upgrader.runner.options import RunSettings
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SequentialExecutor
+from upgrader.runner.step_parts import CommandFactory, StepParts
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.runner.timeouts import session_settings

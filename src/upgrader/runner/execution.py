@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Protocol, cast
+from typing import cast
 
 import psycopg
 from sqlalchemy import Connection
@@ -14,36 +14,28 @@ from sqlalchemy import Connection
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, is_terminated, repeatable_reason
-from upgrader.database.guard import EARLIER_ATTEMPTS, EARLIER_FAILURE, ObservedStatement, StatementObserver
+from upgrader.database.guard import EARLIER_ATTEMPTS, EARLIER_FAILURE
 from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
-from upgrader.database.session import CommandSession, StepTransaction
+from upgrader.database.session import StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
-from upgrader.events import EventSink, StatementExecuted, StepRetried
-from upgrader.history.sql_store import SqlHistoryStore, is_forgotten
+from upgrader.events import StepRetried
+from upgrader.history.sql_store import is_forgotten
 from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.explanation import explain, translate_time_error
 from upgrader.runner.index_check import check_indexes, last_refusal, note_indexes
-from upgrader.runner.lock_watch import LockWatch, WatchedStep
-from upgrader.runner.options import RunSettings
-from upgrader.runner.stop import HardStop, Interrupted, StopToken
+from upgrader.runner.lock_watch import WatchedStep
+from upgrader.runner.step_parts import StepParts
+from upgrader.runner.stop import HardStop, Interrupted
 from upgrader.runner.timeouts import timeouts_of
-from upgrader.workspaces import WorkspaceSource
 
 _NO_LOCK_TIMEOUT = {"lock_timeout": "0"}
 
 
 class LeftOut(Exception):  # noqa: N818 - not an error: the workspace went away since it was listed
     """The workspace is gone, or out of scope."""
-
-
-class CommandFactory(Protocol):
-    """Makes fresh instances of commands; the registry is one."""
-
-    def create(self, step_name: str) -> object:
-        """Make the command of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,52 +66,6 @@ class StepTask:
     def scope(self) -> Scope:
         """Where it runs."""
         return Scope(self.workspace.id if self.workspace else None)
-
-
-@dataclass(frozen=True)
-class StepParts:
-    """What steps are run with."""
-
-    session: CommandSession
-    store: SqlHistoryStore
-    commands: CommandFactory
-    source: WorkspaceSource
-    settings: RunSettings
-    emit: EventSink
-    stop: StopToken
-    redact: Callable[[str], str]
-    verbose: bool = False
-    is_watched: bool = False
-    watch: LockWatch = field(default_factory=LockWatch)
-
-    def observer_of(
-        self, step: Step, scope: Scope, direction: Direction = Direction.UP
-    ) -> StatementObserver | None:
-        """Give what is told of each statement of a run that is verbose or watched."""
-        if not (self.verbose or self.is_watched):
-            return None
-
-        def observe(statement: ObservedStatement) -> None:
-            origin = statement.origin
-            self.emit(
-                StatementExecuted(
-                    scope,
-                    step.name,
-                    statement.text,
-                    statement.parameters,
-                    statement.seconds,
-                    statement.row_count,
-                    file=origin.file if origin else None,
-                    line=origin.line if origin else None,
-                    in_transaction=statement.in_transaction,
-                    escapes_percent=statement.escapes_percent,
-                    is_helped=origin is not None and origin.is_helped,
-                    has_failed=statement.has_failed,
-                    direction=direction,
-                )
-            )
-
-        return observe
 
 
 class Execution:
@@ -388,8 +334,8 @@ class Execution:
                 "ctx.transaction() was opened inside another one",
                 hint="end the first block before the next; one transaction at a time",
             )
-        self._begin_watch(self._timeouts.migration_lock_seconds)
         transaction = self._begin(self._timeouts.migration)
+        self._begin_watch(self._timeouts.migration_lock_seconds)
         try:
             yield transaction.connection
             transaction.commit(self._store.check(transaction.token))

@@ -10,8 +10,9 @@ from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
 from upgrader.model import Attempt, AttemptStatus, Direction
-from upgrader.runner.execution import Execution, LeftOut, StepParts, StepTask
+from upgrader.runner.execution import Execution, LeftOut, StepTask
 from upgrader.runner.result import StepResult
+from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop, Interrupted
 
 

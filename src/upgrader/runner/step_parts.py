@@ -1,0 +1,70 @@
+"""What steps are run with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from upgrader.database.guard import ObservedStatement, StatementObserver
+from upgrader.database.session import CommandSession
+from upgrader.events import EventSink, StatementExecuted
+from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.model import Direction, Scope, Step
+from upgrader.runner.lock_watch import LockWatch
+from upgrader.runner.options import RunSettings
+from upgrader.runner.stop import StopToken
+from upgrader.workspaces import WorkspaceSource
+
+
+class CommandFactory(Protocol):
+    """Makes fresh instances of commands; the registry is one."""
+
+    def create(self, step_name: str) -> object:
+        """Make the command of a step."""
+
+
+@dataclass(frozen=True)
+class StepParts:
+    """What steps are run with."""
+
+    session: CommandSession
+    store: SqlHistoryStore
+    commands: CommandFactory
+    source: WorkspaceSource
+    settings: RunSettings
+    emit: EventSink
+    stop: StopToken
+    redact: Callable[[str], str]
+    verbose: bool = False
+    is_watched: bool = False
+    watch: LockWatch = field(default_factory=LockWatch)
+
+    def observer_of(
+        self, step: Step, scope: Scope, direction: Direction = Direction.UP
+    ) -> StatementObserver | None:
+        """Give what is told of each statement of a run that is verbose or watched."""
+        if not (self.verbose or self.is_watched):
+            return None
+
+        def observe(statement: ObservedStatement) -> None:
+            origin = statement.origin
+            self.emit(
+                StatementExecuted(
+                    scope,
+                    step.name,
+                    statement.text,
+                    statement.parameters,
+                    statement.seconds,
+                    statement.row_count,
+                    file=origin.file if origin else None,
+                    line=origin.line if origin else None,
+                    in_transaction=statement.in_transaction,
+                    escapes_percent=statement.escapes_percent,
+                    is_helped=origin is not None and origin.is_helped,
+                    has_failed=statement.has_failed,
+                    direction=direction,
+                )
+            )
+
+        return observe
