@@ -14,8 +14,8 @@ from upgrader.database.opaque import OpaqueKind, opaque_parts
 from upgrader.events import Event, StatementExecuted
 from upgrader.lint.outside_transaction import outside_only
 from upgrader.model import Scope, Step, Workspace
-from upgrader.runner.execution import StepParts
 from upgrader.runner.script import Phase, ScriptStatement, ScriptStep
+from upgrader.runner.step_parts import StepParts
 from upgrader.runner.step_runner import StepRunner
 
 MOST_OF_A_MIGRATION = 3
