@@ -262,6 +262,19 @@ class TestWhatIsNotWhole:
         apply(project, result.stdout)
         assert project.query("select to_regclass('thing')::text") == [("thing",)]
 
+    def test_limit_of_a_dry_run(self, project: Project):
+        """Where making more of it would stand in the application's way, the script ends and says so."""
+        with project.connect() as connection:
+            connection.execute("create table busy (id int)")
+        project.configure(dry_run_lock_seconds=0.001)
+        project.fast("1.0.0", 1, "Lock", 'connection.execute(text("lock table busy; select pg_sleep(0.1)"))')
+        project.fast("1.1.0", 2, "Later", "create table later (id int)")
+        result = project.run_cli("sql")
+        assert_code(result, 0)
+        assert "warning: the script ends within 1.1.0" in result.stderr
+        assert "NOT IN THIS SCRIPT: Later (fast)." in result.stdout
+        assert document(project.run_cli("sql", "--json"))["not_in_script"][0]["name"] == "1.1.0_Later_2"
+
     def test_refused(self, project: Project):
         """What may not run has no script: exit 2, like plan."""
         project.fast("1.0.0", 1, "AddThing", "create table thing (id int)")

@@ -47,7 +47,8 @@ def find_ignores(text: str) -> Iterator[Ignore]:
         if part.kind is not OpaqueKind.COMMENT:
             continue
         for match in _IGNORE.finditer(text, part.start, part.stop):
-            rules = tuple(word for word in re.split(r"[\s,:]+", match["rules"]) if word)
+            names, _, _ = match["rules"].partition("--")  # a reason may follow
+            rules = tuple(name.strip() for name in names.split(",") if name.strip())
             yield Ignore(match.start(), text.count("\n", 0, match.start()), rules)
 
 

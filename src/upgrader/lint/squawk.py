@@ -120,7 +120,9 @@ class _StepLint:
         )
 
     def _unused(self, file: StepFile, remarks: Sequence[Remark]) -> Iterator[Finding]:
-        unknown = {remark.message.split()[-1] for remark in remarks if remark.rule == UNUSED_IGNORE}
+        unknown = {
+            remark.message.removeprefix("unknown name ") for remark in remarks if remark.rule == UNUSED_IGNORE
+        }
         for unused in unused_ignores(file.text, remarks, self._read):
             why = "squawk knows no such rule" if unused.rule in unknown else "there is nothing to ignore"
             yield self._at(

@@ -43,6 +43,16 @@ def test_unknown_rule():
     assert finding.message == "squawk-ignore ban-drop-colum: squawk knows no such rule"
 
 
+def test_reason():
+    """A reason may follow behind two dashes; without them squawk takes it for a part of the name."""
+    assert told(step(f"-- squawk-ignore ban-drop-column -- nobody reads it any more\n{DROP}")) == []
+    findings = lint(step(f"-- squawk-ignore ban-drop-column, unread\n{DROP}"))
+    assert [one.message for one in findings] == ["squawk-ignore unread: squawk knows no such rule"]
+    findings = lint(step(f"-- squawk-ignore ban-drop-column nobody reads it\n{DROP}"))
+    assert [one.rule for one in findings] == ["ban-drop-column", "unused-ignore"]
+    assert findings[1].message.endswith("ban-drop-column nobody reads it: squawk knows no such rule")
+
+
 def test_in_a_string():
     """What stands in a string is no comment."""
     assert told(step("select '-- squawk-ignore ban-drop-column'")) == []
