@@ -262,7 +262,7 @@ def test_baseline_only_raises(project: Project):
     project.configure(app_version="9.0.0")
     api = project.api()
     api.baseline(ReleaseVersion.parse("2.0.0"))
-    with pytest.raises(OperatorError, match=r"above 1\.0\.0"):
+    with pytest.raises(OperatorError, match=r"not 1\.0\.0: instance: marked at 2\.0\.0"):
         api.baseline(ReleaseVersion.parse("1.0.0"))
     assert api.baseline(ReleaseVersion.parse("2.0.0")).written == 0
     assert api.baseline(ReleaseVersion.parse("3.0.0")).written == 1

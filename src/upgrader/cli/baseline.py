@@ -16,7 +16,7 @@ def baseline(
     workspace_id: options.WorkspaceIds = None,
     wait_lock: options.WaitLock = 0.0,
 ) -> int:
-    """Adopt a database, or some workspaces, that are at VERSION already.
+    """Adopt a database that is at VERSION already.
 
     Everything up to it counts as done, in the instance and in every workspace, or in the workspaces that are
     named. Nothing runs.

@@ -58,7 +58,7 @@ def test_a_plan_counts_workspaces_by_step() -> None:
     first = document["versions"][0]
     assert (first["version"], first["workspaces"]) == ("1.0.0", 1)
     assert [(one["name"], one["workspaces"]) for one in first["workspace_steps"]] == [("1.0.0_W3_3", 1)]
-    assert document["workspaces"] == {"in_scope": 2, "out_of_scope": 0}
+    assert document["workspaces"] == {"in_scope": 2, "out_of_scope": 0, "quarantined": 0}
 
 
 def test_a_refused_plan_says_so() -> None:

@@ -93,7 +93,7 @@ def _in_the_way(blockers: Sequence[Blocker]) -> Iterator[Block]:
 
 
 def _repeated(summary: StepSummary) -> int:
-    return max(0, summary.tries - summary.completed - summary.failed)
+    return max(0, summary.tries - summary.completed - summary.failed - summary.skipped)
 
 
 def _rounded(seconds: float | None) -> float | None:
