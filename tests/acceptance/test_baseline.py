@@ -38,3 +38,30 @@ def test_version_that_cannot_be(project: Project):
     assert_error(project.run_cli("baseline", "1.0"), 2, "1.0")
     assert_error(project.run_cli("baseline"), 2, "VERSION")
     assert not has_history(project)
+
+
+def test_single_workspaces(project: Project):
+    """Only these are marked, and not the instance; what history says against it is told for each."""
+    project.create_workspaces("a", "b", "c", "d")
+    project.fast("1.0.0", 1, "First")
+    project.workspace("1.0.0", 2, "Work", "if ctx.workspace.id == 'b': raise ValueError('broken')")
+    project.workspace("1.1.0", 3, "More", "if ctx.workspace.id == 'c': raise ValueError('broken')")
+    assert_code(project.run_cli("upgrade"), 1)
+    marked = project.run_cli("baseline", "1.0.0", "--workspace-id", "b")
+    assert_code(marked, 0)
+    assert marked.stdout == "1 workspace is at 1.0.0: 1 mark written\n"
+    assert "marked so already" in project.run_cli("baseline", "1.0.0", "-w", "b", "-w", "b").stdout
+    assert_code(project.run_cli("upgrade"), 1)
+    for ids, words in (
+        ("a", "workspace a: completed 1.1.0_More_3"),
+        ("c", "workspace c: tried 1.1.0_More_3 (failed)"),
+        ("nope", "no workspace of this id"),
+    ):
+        before = project.query("select count(*) from upgrader.history")
+        assert_error(project.run_cli("baseline", "1.0.0", "-w", "b", "-w", ids), 2, words)
+        assert project.query("select count(*) from upgrader.history") == before
+    assert_code(project.run_cli("baseline", "1.1.0", "-w", "c"), 0)
+    assert_error(project.run_cli("baseline", "1.0.0", "-w", "c"), 2, "workspace c: marked at 1.1.0")
+    assert_error(project.run_cli("baseline", "2.0.0", "-w", "c"), 2, "above app_version")
+    assert_code(project.run_cli("upgrade"), 0)
+    assert_code(project.run_cli("status", "--exit-code"), 0)
