@@ -37,10 +37,13 @@ def test_the_commented_lines_are_settings(tmp_path: Path):
         "commands",
         "app_version",
         "oldest_supported",
+        "released_version",
+        "released_at",
         "schema",
         "missing",
         "unenrolled_workspaces",
         "workspaces",
+        "check",
     }
     assert settings["workspaces"]["table"] == "core.workspace"
 
