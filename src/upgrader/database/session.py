@@ -282,7 +282,8 @@ class CommandSession:
         except Exception as error:  # SQLAlchemy asks a new server a few things
             if self._newest is not None and is_connection_lost(self._newest):
                 raise ConnectionLostError(
-                    "the server ended the connection while it was being opened"
+                    "the server ended the connection while it was being opened",
+                    hint="see why in its log, then run the same command again",
                 ) from error
             if isinstance(error, DBAPIError) and isinstance(error.orig, psycopg.Error):
                 raise error.orig from error
