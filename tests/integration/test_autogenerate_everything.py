@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.scenarios.autogenerate import everything
-from tests.support.models import ModelProject, create_all, dump, run_down
+from tests.support.models import ModelProject, assert_clean, create_all, dump, run_down
 from tests.support.project import Project
 from tests.support.server import PostgresServer
 
@@ -44,13 +41,4 @@ def test_commands_make_what_create_all_makes(models: ModelProject, server: Postg
 def test_the_file_is_as_a_formatter_leaves_it(models: ModelProject):
     """`ruff format` with its defaults changes nothing, and the linter has nothing to say."""
     paths, _ = models.generate("everything")
-    ruff = str(Path(sys.executable).with_name("ruff"))
-    for arguments in (["format", "--diff"], ["check", "--select", "E9,F,I"]):
-        result = subprocess.run(
-            [ruff, *arguments, "--isolated", *map(str, paths)],
-            cwd=models.project.directory,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert result.returncode == 0, result.stdout + result.stderr
+    assert_clean(paths)

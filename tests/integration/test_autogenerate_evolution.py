@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.scenarios.autogenerate import evolution
-from tests.support.models import ModelProject, create_all, dump, metadata_of, run_down
+from tests.support.models import ModelProject, assert_clean, create_all, dump, metadata_of, run_down
 from tests.support.project import Project
 from tests.support.results import assert_code
 from tests.support.server import PostgresServer
@@ -111,6 +111,7 @@ def test_rows_without_a_value_stop_the_required_column(models: ModelProject):
 def test_no_scan_and_no_write_lock_while_a_column_becomes_required(models: ModelProject):
     """SET NOT NULL finds a validated check; foreign keys and checks are added NOT VALID and checked later."""
     paths, _ = models.generate("evolve")
+    assert_clean(paths)
     texts = {path.name.split("_", 1)[1]: path.read_text(encoding="utf-8") for path in paths}
     assert 'currency CHAR(3)"' in texts["evolve.py"]
     assert "NOT NULL" not in texts["evolve.py"].split("def down")[0].replace(

@@ -75,6 +75,12 @@ DEFINITIONS = [
     ({"columns": "id", "method": "hash"}, "USING hash (id)"),
     ({"columns": ['name collate "C"']}, '(name COLLATE "C")'),
     ({"columns": "((name = ' USING ' || id::text))"}, "' USING '"),
+    ({"columns": "id", "parameters": "fillfactor = 70"}, "WITH (fillfactor='70')"),
+    ({"columns": "id", "tablespace": "pg_default"}, "(id)"),
+    (
+        {"columns": "id", "unique": True, "nulls_not_distinct": True, "include": "name", "where": "id > 0"},
+        "(id) INCLUDE (name) NULLS NOT DISTINCT WHERE (id > 0)",
+    ),
 ]
 
 
@@ -388,3 +394,13 @@ def test_index_of_a_column_with_a_percent_sign(autocommit: Connection):
         create_index_concurrently(autocommit, "thing_x", table="core.thing", columns='"100%"')
 
     assert indexes(autocommit).keys() == {"thing_x"}
+
+
+def test_drop_by_table_leaves_an_index_of_that_name_elsewhere_alone(autocommit: Connection):
+    """With its table given, an index that is gone is not looked for along the search path."""
+    create_index_concurrently(autocommit, "thing_x", table="core.thing", columns="id")
+    create_index_concurrently(autocommit, "thing_x", table="public.thing", columns="id")
+    for _ in range(2):
+        drop_index_concurrently(autocommit, "thing_x", table="core.thing")
+    assert indexes(autocommit) == {}
+    assert list(indexes(autocommit, "public.thing")) == ["thing_x"]

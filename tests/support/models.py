@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ def run_down(project: Project, paths: Iterable[Path]) -> None:
         with engine.connect().execution_options(isolation_level=isolation) as connection:
             command().down(connection)
             connection.commit()
+
+
+def assert_clean(paths: Sequence[Path]) -> None:
+    """Hold that a formatter leaves files alone and a linter has nothing to say."""
+    ruff = str(Path(sys.executable).with_name("ruff"))
+    for arguments in (["format", "--diff"], ["check", "--select", "E9,F,I"]):
+        result = subprocess.run(
+            [ruff, *arguments, "--isolated", *map(str, paths)],
+            cwd=paths[0].parent,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 0, result.stdout + result.stderr
 
 
 def metadata_of(source: str) -> MetaData:

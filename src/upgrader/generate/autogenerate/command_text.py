@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ def _docstring(sentence: str) -> str:
 
 
 def _imports(draft: Draft, body: str) -> str:
-    alchemy = [name for name in ("Connection", "text") if f"{name})" in body or f"{name}(" in body]
+    alchemy = [name for name in ("Connection", "text") if re.search(rf"\b{name}[()]", body)]
     ours = [
         name
         for name in (

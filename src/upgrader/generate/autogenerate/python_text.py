@@ -7,7 +7,7 @@ from textwrap import indent
 
 from sqlalchemy import create_mock_engine, text
 
-from upgrader.generate.autogenerate.sql_writer import QUOTED
+from upgrader.generate.autogenerate.sql_writer import DOLLAR, QUOTED
 
 _DIALECT = create_mock_engine("postgresql+psycopg://", lambda *_: None, paramstyle="named").dialect
 LINE_LENGTH = 88  # the formatters' own default
@@ -65,7 +65,10 @@ def _broken(sql: str, width: int) -> str:
 
 
 def _has_line_break_inside_quotes(sql: str) -> bool:
-    return any("\n" in part for part in QUOTED.split(sql)[1::2])
+    # In dollar quotes, too: the body of a function keeps its own layout.
+    return any("\n" in part for part in QUOTED.split(sql)[1::2]) or (
+        "\n" in sql and DOLLAR.search(sql) is not None
+    )
 
 
 def _is_plain(sql: str) -> bool:

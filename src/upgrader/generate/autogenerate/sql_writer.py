@@ -17,6 +17,7 @@ from sqlalchemy.sql import ClauseElement
 from sqlalchemy.types import TypeEngine
 
 QUOTED = re.compile(r"""('(?:[^']|'')*'|"(?:[^"]|"")*")""")
+DOLLAR = re.compile(r"\$(?:[A-Za-z_]\w*)?\$")
 # Made and dropped apart from the tables: by looking whether they are there.
 _APART = (
     CreateEnumType,
@@ -76,7 +77,7 @@ class SqlWriter:
 
     def constraint_name(self, constraint: Constraint) -> str | None:
         """Write a constraint's name as an identifier, by the naming convention; None where it has none."""
-        name = self._preparer.format_constraint(constraint)
+        name = None if constraint.name is None else self._preparer.format_constraint(constraint)
         return None if name is None else str(name)
 
     def constraint(self, constraint: Constraint) -> str:
@@ -111,6 +112,8 @@ class SqlWriter:
 
 def tidy(sql: str) -> str:
     """Take out the blanks that SQLAlchemy leaves: tabs, and those before a line's end; quoted parts stay."""
+    if DOLLAR.search(sql):  # the body of a function, from an event of a table
+        return sql.strip()
     parts = QUOTED.split(sql.strip())
     parts[::2] = [re.sub(r" +(?=\n)", "", part.replace("\t", "    ")) for part in parts[::2]]
     return "".join(parts).strip()
