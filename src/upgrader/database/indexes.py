@@ -73,9 +73,8 @@ def create_index_concurrently(
             f"the index name {name} is longer than {_LONGEST_NAME} bytes", hint="choose a shorter name"
         )
     _require_table(connection, table)
-    head = " ".join(
-        (f"using {identifier(method)}" if method else "", f"({_joined(columns)})", _included(include))
-    )
+    parts = (f"using {identifier(method)}" if method else "", f"({_joined(columns)})", _included(include))
+    head = " ".join(part for part in parts if part)
     head += " nulls not distinct" if nulls_not_distinct else ""
     head += f" with ({parameters})" if parameters else ""
     place, where = (
