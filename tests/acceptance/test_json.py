@@ -29,7 +29,9 @@ def test_upgrade(product: Project):
     assert found["stop"]["reason"] == "slow-deferred"
     assert found["stop"]["before"] == "1.1.0"
     assert found["completed"] == 3
-    assert found["segments"] == [{"version": "1.0.0", "total": 2, "done": 2, "failed": 0, "left_out": 0}]
+    assert found["segments"] == [
+        {"version": "1.0.0", "total": 2, "done": 2, "failed": 0, "skipped": 0, "left_out": 0}
+    ]
 
 
 def test_dry_run(product: Project):

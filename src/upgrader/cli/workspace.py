@@ -12,7 +12,7 @@ from upgrader.cli.workspace_quarantine import quarantine
 from upgrader.cli.workspace_release import release
 from upgrader.cli.workspace_run import run
 
-_HELP = "List workspaces, enroll them, run commands on them, set them aside, forget deleted ones."
+_HELP = "List, enroll, run, set aside and forget workspaces."
 
 workspace = typer.Typer(help=_HELP, rich_markup_mode=None)
 workspace.command("list")(list_workspaces)
@@ -25,7 +25,7 @@ workspace.command("forget")(forget)
 
 @workspace.callback(invoke_without_command=True)
 def before_the_verb(context: typer.Context) -> int:
-    """List workspaces, enroll them, run commands on them, set them aside, forget deleted ones."""
+    """List, enroll, run, set aside and forget workspaces."""
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
     return exit_codes.DONE
