@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.acceptance.test_pipes_and_terminals import in_terminal
 from tests.support.project import Project
 
 
@@ -53,6 +54,27 @@ def test_without_a_terminal_it_needs_yes(releases: Project):
     assert "error: a downgrade needs a confirmation" in done.stderr
     assert "--yes" in done.stderr
     assert reverted(releases) == 0
+
+
+@pytest.mark.parametrize(("typed", "code", "count"), [("y\n", 0, 3), ("n\n", 2, 0), ("\x04", 130, 0)])
+def test_a_terminal_is_asked(releases: Project, typed: str, code: int, count: int):
+    """The question names what is taken back; no answer is no."""
+    ended, shown = in_terminal(
+        releases, "downgrade", "--to", "1.1.0", env={"COLUMNS": "60", "NO_COLOR": "1"}, typed=typed
+    )
+    assert "AddShelf (fast)" in shown
+    assert "Take 3 steps back? [y/N]" in shown
+    assert (ended, reverted(releases)) == (code, count), shown
+
+
+def test_nobody_is_asked_about_nothing(releases: Project):
+    """Nor about what is refused."""
+    ended, shown = in_terminal(releases, "downgrade", "--to", "1.2.0")
+    assert (ended, "nothing to take back" in shown, "?" in shown) == (0, True, False)
+    releases.fast("1.3.0", 1, "DropBook", "drop table core.book")
+    assert releases.run_cli("upgrade").returncode == 0
+    ended, shown = in_terminal(releases, "downgrade", "--to", "1.0.0")
+    assert (ended, "[y/N]" in shown) == (2, False)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,9 @@ def test_locale_without_utf_8(product: Project, environment: dict[str, str]):
     assert_code(product.run_cli("history", env=environment), 0)
 
 
-def in_terminal(project: Project, *arguments: str, env: dict[str, str] | None = None) -> tuple[int, str]:
+def in_terminal(
+    project: Project, *arguments: str, env: dict[str, str] | None = None, typed: str = ""
+) -> tuple[int, str]:
     """Run in a terminal of its own; give the exit code and all that it showed."""
     master, slave = pty.openpty()
     process = subprocess.Popen(
@@ -100,6 +102,7 @@ def in_terminal(project: Project, *arguments: str, env: dict[str, str] | None = 
         close_fds=True,
     )
     os.close(slave)
+    os.write(master, typed.encode())
     shown = b""
     while True:
         if not select.select([master], [], [], 60)[0]:

@@ -86,8 +86,11 @@ def _is_ahead(due: StepSequence, progress: Progress, application: ApplicationVer
 
 def _versions_beyond(due: StepSequence, progress: Progress) -> Iterator[ReleaseVersion]:
     # Not what it is recorded as through: a version without a step for this scope has left nothing in it.
-    if progress.enrolment is not None and progress.enrolment.version is not None:
-        yield progress.enrolment.version
+    # Nor the enrolment where something of it was taken back.
+    enrolled = progress.enrolment.version if progress.enrolment else None
+    lowest = progress.lowest_taken_back
+    if enrolled is not None and (lowest is None or lowest > enrolled):
+        yield enrolled
     for name in progress.completed - due.by_name.keys():
         version = version_of(name)
         if version is not None:

@@ -138,3 +138,16 @@ def test_steps_that_the_code_no_longer_has() -> None:
 def test_good(one: Health, good: bool, good_with_slow: bool) -> None:
     assert one.is_good(include_slow=False) is good
     assert one.is_good(include_slow=True) is good_with_slow
+
+
+def test_an_enrolment_that_was_taken_back_is_not_ahead():
+    """The old release is up to date again, also where a workspace was made by the newer one."""
+    sequence = seq("1.0.0 w1 | 1.1.0 w2")
+    old = sequence.covered_by(ApplicationVersion.parse("1.0.0"))
+    made = done(sequence, enrolment="1.1.0")
+    back = done(sequence, enrolment="1.1.0", reverted="w2")
+    found = [
+        scope_health(old, one, workspace=True, application=ApplicationVersion.parse("1.0.0"))
+        for one in (made, back)
+    ]
+    assert found == [Health.AHEAD, Health.UP_TO_DATE]
