@@ -162,25 +162,20 @@ def _in_workspaces(case: Case, step: Step) -> Iterator[Reason]:
 
 
 def _done(case: Case, step: Step, groups: _Groups) -> Iterator[Reason]:
+    members = len(case.state.members)
+    fine = "nothing is wrong: " if len(groups.completed) + len(groups.covered) == members else ""
     if groups.completed:
         wanted = AttemptFilter(step=step.name, status=AttemptStatus.COMPLETED, limit=1)
-        last = tuple(map(as_try, case.attempts.attempts(wanted)))
-        whole = len(groups.completed) + len(groups.covered) == len(case.state.members)
-        fine = "nothing is wrong: " if whole else ""
         yield Reason(
             Cause.COMPLETED,
-            f"{fine}it is completed in {len(groups.completed):,} of "
-            f"{counted(len(case.state.members), 'workspace')}, the last one:",
+            f"{fine}it is completed in {len(groups.completed):,} of {counted(members, 'workspace')}, the last one:",
             workspace_count=len(groups.completed),
-            tries=last,
+            tries=tuple(map(as_try, case.attempts.attempts(wanted))),
         )
     if groups.covered:
-        yield _of(
-            Cause.COUNTS_AS_DONE,
-            groups.covered,
-            "it counts as done in {} that entered in the shape it makes",
-        )
-    if not case.state.members:
+        words = f"{fine}it counts as done in {{}} that entered in the shape it makes"
+        yield _of(Cause.COUNTS_AS_DONE, groups.covered, words)
+    if not members:
         yield Reason(Cause.COMPLETED, "nothing is wrong: there is no workspace in scope for it to run in")
 
 
