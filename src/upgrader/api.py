@@ -313,7 +313,7 @@ class Upgrader:
             UnknownWorkspaceError: history knows nothing of an id.
             LockHeldError: another run is at work.
         """
-        with self._access.run(wait_lock_seconds) as run:
+        with self._access.run(wait_lock_seconds, only_marks=True) as run:
             self._bring_up_to_date(run)
             survey = take_survey(session=run.session, store=run.store, source=self._access.source)
             return forget_by_hand(workspace_ids, survey=survey, store=run.store)

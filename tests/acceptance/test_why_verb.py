@@ -87,11 +87,7 @@ def test_json(stopped: Project):
 def test_workspaces_that_runs_leave_alone(stopped: Project):
     """By status, because nobody enrolled it, because somebody set it aside."""
     assert "its status is DELETED" in stopped.run_cli("why", "old").stdout
-    with stopped.connect() as connection:
-        connection.execute(
-            "insert into upgrader.quarantine (workspace_id, reason, quarantined_by, executed_by_version)"
-            " values ('globex', 'disk full', 'somebody', '1.2.0')"
-        )
+    assert_code(stopped.run_cli("workspace", "quarantine", "globex", "--reason", "disk full"), 0)
     assert "disk full" in stopped.run_cli("why", "globex").stdout
     assert "workspace release globex" in stopped.run_cli("why", "globex").stdout
     stopped.create_workspaces("fresh")

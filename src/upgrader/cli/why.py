@@ -23,7 +23,7 @@ def why(
     workspace: Annotated[bool, typer.Option("--workspace", help="It is a workspace.")] = False,
     json: options.Json = False,
 ) -> int:
-    """Say why a workspace or a step is not at the newest version, and what to type next.
+    """Say why a workspace or a step is behind, and what to type.
 
     What is both is taken for a step. Writes nothing and takes no lock.
     """

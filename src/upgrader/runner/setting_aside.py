@@ -78,7 +78,7 @@ def _writing(access: DatabaseAccess) -> Iterator[Reading]:
     with access.reading() as reading:
         is_missing = read_layout_version(reading.session.driver, schema) is None
     if is_missing:
-        with access.run() as run:
+        with access.run(only_marks=True) as run:
             bring_up_to_date(run.lock.driver, schema)
             run.lock.announce(access.app_version.text)
     with access.reading() as reading:
