@@ -23,7 +23,10 @@ def enroll(
     ] = "current",
     wait_lock: options.WaitLock = 0.0,
 ) -> int:
-    """Enroll workspaces by hand, at the release whose shape they have."""
+    """Enroll workspaces by hand.
+
+    At the release whose shape they have.
+    """
     from upgrader.cli.progress import RunDisplay
     from upgrader.cli.render.blocks import Line
     from upgrader.cli.render.wording import counted

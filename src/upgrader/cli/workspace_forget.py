@@ -16,9 +16,9 @@ def forget(
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
-    """End the history of workspaces that are deleted, so that their ids may be used again.
+    """End the history of deleted workspaces.
 
-    What ran on them stays in the history, marked as forgotten, and counts no more.
+    Their ids may be used again. What ran on them stays in the history, marked as forgotten, and counts no more.
     """
     from upgrader.cli.progress import RunDisplay
     from upgrader.cli.render.blocks import Line

@@ -18,8 +18,9 @@ def quarantine(
     ],
     json: options.Json = False,
 ) -> int:
-    """Set workspaces aside: nothing runs on them, and no barrier waits for them.
+    """Set workspaces aside for now.
 
+    Nothing runs on them, and no barrier waits for them.
     Possible while an upgrade runs: it leaves them alone from its next version on.
     """
     from upgrader.cli.progress import RunDisplay
