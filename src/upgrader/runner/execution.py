@@ -29,7 +29,6 @@ from upgrader.runner.index_check import check_indexes, last_refusal, note_indexe
 from upgrader.runner.lock_watch import WatchedStep
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop, Interrupted
-from upgrader.runner.timeouts import timeouts_of
 
 _NO_LOCK_TIMEOUT = {"lock_timeout": "0"}
 
@@ -84,7 +83,7 @@ class Execution:
         self._probe_is_due = task.is_first and task.workspace is not None
         self._has_running_row = False
         self._started_at = datetime.now(UTC)
-        self._timeouts = timeouts_of(task.step, parts.settings)
+        self._timeouts = parts.timeouts_of(task.step)
         self.watched = WatchedStep(
             task.step,
             task.scope,

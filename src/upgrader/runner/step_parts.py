@@ -14,6 +14,7 @@ from upgrader.model import Direction, Scope, Step
 from upgrader.runner.lock_watch import LockWatch
 from upgrader.runner.options import RunSettings
 from upgrader.runner.stop import StopToken
+from upgrader.runner.timeouts import Timeouts, timeouts_of
 from upgrader.workspaces import WorkspaceSource
 
 
@@ -39,6 +40,14 @@ class StepParts:
     verbose: bool = False
     is_watched: bool = False
     watch: LockWatch = field(default_factory=LockWatch)
+    _timeouts: dict[str, Timeouts] = field(default_factory=dict)
+
+    def timeouts_of(self, step: Step) -> Timeouts:
+        """Give the timeouts of a step, put together once for all of its workspaces."""
+        found = self._timeouts.get(step.name)
+        if found is None:
+            found = self._timeouts[step.name] = timeouts_of(step, self.settings)
+        return found
 
     def observer_of(
         self, step: Step, scope: Scope, direction: Direction = Direction.UP
