@@ -115,6 +115,7 @@ class StatementExecuted(Event):
         in_transaction: whether a transaction was open.
         escapes_percent: whether `%%` in it stands for `%`.
         is_helped: whether a helper of the product sent it for that line.
+        transaction: the same number for all that was issued in one transaction.
         has_failed: whether the server refused it.
         direction: which way the step was taken.
     """
@@ -130,6 +131,7 @@ class StatementExecuted(Event):
     in_transaction: bool = True
     escapes_percent: bool = False
     is_helped: bool = False
+    transaction: int = 0
     has_failed: bool = False
     direction: Direction = Direction.UP
 

@@ -166,3 +166,41 @@ def test_workspaces(project: Project):
     (finding,) = [one for one in lint(project) if "DropName" in (one.step or "")]
     assert finding.rule == "ban-drop-column"
     assert "the largest of 2 tables thing has " in finding.message
+
+
+def test_transactions_of_a_data_migration(project: Project):
+    """Each transaction of a slow step is looked at by itself; a table that an earlier one made is new all the same."""
+    prepare(project)
+    project.write(
+        "commands/v1_1_0/11_check_a.py",
+        """
+        from sqlalchemy import text
+        from upgrader import instance_command
+
+        @instance_command("1.1.0", 11, type="slow")
+        class CheckA:
+            def run_data_migration(self, ctx):
+                with ctx.transaction() as connection:
+                    connection.execute(text("create table core.seen (id bigint)"))
+                    connection.execute(text("alter table core.line add constraint c check (a > 0) not valid"))
+                for after in range(3):
+                    with ctx.transaction() as connection:
+                        connection.execute(text("update core.line set a = 1 where id = :after"), {"after": after})
+
+            def up(self, connection):
+                connection.execute(text("alter table core.line validate constraint c"))
+                connection.execute(text("create index seen_id on core.seen (id)"))
+        """,
+    )
+    project.fast(
+        "1.1.0",
+        12,
+        "Together",
+        """
+        connection.execute(text("alter table core.line add constraint d check (b > 0) not valid"))
+        connection.execute(text("alter table core.line validate constraint d"))
+        """,
+    )
+    findings = lint(project)
+    assert told(findings, "CheckA") == []
+    assert [rule for rule, *_ in told(findings, "Together")] == ["constraint-missing-not-valid"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import psycopg
@@ -21,6 +22,7 @@ from upgrader.errors import GuardError
 
 _IN_STEP = "upgrader_in_step"
 _OBSERVER = "upgrader_observer"
+_TRANSACTION = "upgrader_transaction"
 EARLIER_ATTEMPTS = "upgrader_earlier_attempts"
 """Key of `Connection.info`: how often this step was tried before; what an unfinished attempt left may be removed."""
 EARLIER_FAILURE = "upgrader_earlier_failure"
@@ -39,6 +41,7 @@ class ObservedStatement:
         origin: the author's line that issued it, where one is known.
         in_transaction: whether a transaction was open.
         escapes_percent: whether `%%` in the text stands for `%`, as it does wherever parameters may come with it.
+        transaction: a number that no other transaction of this process has; without one, a number of the step.
     """
 
     text: str
@@ -48,11 +51,14 @@ class ObservedStatement:
     origin: Origin | None
     in_transaction: bool
     escapes_percent: bool
+    transaction: int = 0
     has_failed: bool = False
 
 
 StatementObserver = Callable[[ObservedStatement], None]
 """Told of each statement of a command."""
+
+_transactions = count(1)
 
 
 def install_guard(engine: Engine | Connection) -> None:
@@ -69,6 +75,7 @@ def enter_guard(connection: Connection, observer: StatementObserver | None = Non
     """Begin to guard: from here on author code runs on the connection."""
     connection.info[_IN_STEP] = True
     connection.info[_OBSERVER] = observer
+    connection.info[_TRANSACTION] = next(_transactions)
 
 
 def leave_guard(connection: Connection) -> None:
@@ -139,6 +146,7 @@ def _before_statement(
     if info.get(_OBSERVER) is not None:
         status = cursor.connection.info.transaction_status
         context._upgrader_in_transaction = status is not TransactionStatus.IDLE
+        context._upgrader_transaction = info[_TRANSACTION]
         context._upgrader_started = time.perf_counter()
 
 
@@ -182,6 +190,7 @@ def _tell(
             origin=find_origin(),
             in_transaction=getattr(context, "_upgrader_in_transaction", True),
             escapes_percent=bool(parameters) or not context.no_parameters,
+            transaction=context._upgrader_transaction if started is not None else 0,
             has_failed=has_failed,
         )
     )

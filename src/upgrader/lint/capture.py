@@ -105,6 +105,7 @@ class StatementCapture:
                 event.in_transaction,
                 event.escapes_percent,
                 event.is_helped,
+                event.transaction,
             ),
             event.scope,
         )

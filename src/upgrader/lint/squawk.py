@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from upgrader.lint.capture import LONGEST_STATEMENT, MOST_OF_A_LINE
@@ -12,6 +13,7 @@ from upgrader.lint.program import Remark, Squawk
 from upgrader.lint.remedies import remedy_of
 from upgrader.lint.sizes import TableSizes
 from upgrader.lint.step_file import StepFile
+from upgrader.lint.transactions import split_transactions
 from upgrader.model import CapturedStatement, Direction, Finding, Severity, StepStatements
 
 CONCURRENTLY_IN_TRANSACTION = "concurrently-in-transaction"
@@ -63,24 +65,30 @@ class _StepLint:
         self._sizes = sizes
 
     def findings(self) -> Iterator[Finding]:
-        statements = self._step.statements
-        yield from self._in_transaction(statements)
-        file = StepFile.of(statements)
-        remarks = self._read(file.text)
+        yield from self._in_transaction(self._step.statements)
+        for statements, made in split_transactions(self._step.statements):
+            yield from self._findings_of(StepFile.of(statements, made=made))
+        yield from self._left_out()
+
+    def _findings_of(self, file: StepFile) -> Iterator[Finding]:
+        remarks = self._read(file)
         while (broken := _first_broken(remarks)) is not None:
             # One that cannot be parsed would silence everything else.
             index = file.index_at(broken.line)
             yield self._unread(file.statements[index], broken)
             file = file.without(index)
-            remarks = self._read(file.text)
+            remarks = self._read(file)
         for remark in remarks:
             if self._is_wanted(remark, file.statement_at(remark.line)):
                 yield self._finding(remark, file)
         yield from self._unused(file, remarks)
-        yield from self._left_out()
 
-    def _read(self, text: str) -> list[Remark]:
-        return self._squawk.read(text, in_transaction=self._step.transactional)
+    def _read(self, file: StepFile, text: str | None = None) -> list[Remark]:
+        if not file.statements:
+            return []
+        in_transaction = file.statements[0].in_transaction
+        remarks = self._squawk.read(file.text if text is None else text, in_transaction=in_transaction)
+        return [remark for remark in remarks if file.is_own(remark.line)]
 
     def _in_transaction(self, statements: Sequence[CapturedStatement]) -> Iterator[Finding]:
         for statement in statements:
@@ -123,7 +131,7 @@ class _StepLint:
         unknown = {
             remark.message.removeprefix("unknown name ") for remark in remarks if remark.rule == UNUSED_IGNORE
         }
-        for unused in unused_ignores(file.text, remarks, self._read):
+        for unused in unused_ignores(file.text, remarks, partial(self._read, file)):
             why = "squawk knows no such rule" if unused.rule in unknown else "there is nothing to ignore"
             yield self._at(
                 file.statement_at(unused.line),

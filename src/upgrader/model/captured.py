@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from upgrader.model.attempt import Direction
 from upgrader.model.step import Step
@@ -19,6 +19,7 @@ class CapturedStatement:
         in_transaction: whether a transaction was open.
         escapes_percent: whether `%%` in it stands for `%`, as it does wherever parameters may come with it.
         is_helped: whether a helper of the product sent it for that line.
+        transaction: the same number for all that was issued in one transaction; no more is meant by it.
     """
 
     text: str
@@ -27,6 +28,7 @@ class CapturedStatement:
     in_transaction: bool = True
     escapes_percent: bool = False
     is_helped: bool = False
+    transaction: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class StepParts:
                     in_transaction=statement.in_transaction,
                     escapes_percent=statement.escapes_percent,
                     is_helped=origin is not None and origin.is_helped,
+                    transaction=statement.transaction,
                     has_failed=statement.has_failed,
                     direction=direction,
                 )
