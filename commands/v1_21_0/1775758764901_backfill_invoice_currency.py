@@ -32,7 +32,6 @@ _ADD_CHECK = text("""
 """)
 # In a transaction of its own, after the one that added it.
 _VALIDATE_CHECK = text("""
-    -- squawk-ignore constraint-missing-not-valid
     ALTER TABLE core.invoice VALIDATE CONSTRAINT invoice_currency_code_present
 """)
 

@@ -26,7 +26,6 @@ _ADD_CHECK = text("""
     CHECK (amount_minor IS NOT NULL) NOT VALID
 """)
 _VALIDATE_CHECK = text("""
-    -- squawk-ignore constraint-missing-not-valid
     ALTER TABLE core.invoice VALIDATE CONSTRAINT invoice_amount_minor_present
 """)
 

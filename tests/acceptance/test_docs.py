@@ -88,9 +88,9 @@ def directory() -> Iterator[Path]:
 @pytest.mark.parametrize("blocks", [blocks for _, blocks in _SECTIONS], ids=[name for name, _ in _SECTIONS])
 def test_the_guide_does_what_it_says(blocks: list[Block], directory: Path, server: PostgresServer) -> None:
     """Each section has a directory and a database of its own."""
-    names = {
-        word: f"{PREFIX}_{server.run}_{server.worker}_{word}".lower() for word in ("shop_release", "shop_app")
-    }
+    # Roles outlive the databases, and sections use the same names.
+    own = f"{PREFIX}_{server.run}_{server.worker}_{directory.name.rpartition('-')[2]}"
+    names = {word: f"{own}_{word}".lower() for word in ("shop_release", "shop_app")}
     with _kept_running(directory / "shop", blocks), server.database() as url:
         given = {key: str(value) for key, value in conninfo_to_dict(url).items() if value is not None}
         variables = {_VARIABLES[key]: value for key, value in given.items() if key in _VARIABLES}

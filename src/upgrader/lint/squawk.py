@@ -13,7 +13,7 @@ from upgrader.lint.program import Remark, Squawk
 from upgrader.lint.remedies import remedy_of
 from upgrader.lint.sizes import TableSizes
 from upgrader.lint.step_file import StepFile
-from upgrader.lint.transactions import split_transactions
+from upgrader.lint.transactions import read_transactions
 from upgrader.model import CapturedStatement, Direction, Finding, Severity, StepStatements
 
 CONCURRENTLY_IN_TRANSACTION = "concurrently-in-transaction"
@@ -65,12 +65,9 @@ class _StepLint:
         self._sizes = sizes
 
     def findings(self) -> Iterator[Finding]:
-        yield from self._in_transaction(self._step.statements)
-        for statements, made in split_transactions(self._step.statements):
-            yield from self._findings_of(StepFile.of(statements, made=made))
-        yield from self._left_out()
-
-    def _findings_of(self, file: StepFile) -> Iterator[Finding]:
+        statements = self._step.statements
+        yield from self._in_transaction(statements)
+        file = StepFile.of(statements)
         remarks = self._read(file)
         while (broken := _first_broken(remarks)) is not None:
             # One that cannot be parsed would silence everything else.
@@ -82,13 +79,13 @@ class _StepLint:
             if self._is_wanted(remark, file.statement_at(remark.line)):
                 yield self._finding(remark, file)
         yield from self._unused(file, remarks)
+        yield from self._left_out()
 
     def _read(self, file: StepFile, text: str | None = None) -> list[Remark]:
-        if not file.statements:
-            return []
-        in_transaction = file.statements[0].in_transaction
-        remarks = self._squawk.read(file.text if text is None else text, in_transaction=in_transaction)
-        return [remark for remark in remarks if file.is_own(remark.line)]
+        def read(text: str, in_transaction: bool) -> list[Remark]:
+            return self._squawk.read(text, in_transaction=in_transaction)
+
+        return read_transactions(file, file.text if text is None else text, read) if file.statements else []
 
     def _in_transaction(self, statements: Sequence[CapturedStatement]) -> Iterator[Finding]:
         for statement in statements:

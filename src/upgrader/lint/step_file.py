@@ -1,4 +1,4 @@
-"""The statements of one transaction as one file for squawk: the context counts, and each line leads back."""
+"""The statements of one step as one file for squawk: the context counts, and each line leads back."""
 
 from __future__ import annotations
 
@@ -20,34 +20,32 @@ class StepFile:
     Attributes:
         statements: as they were captured, without those that are left out.
         texts: the same as squawk reads them.
-        made: names of tables that are as new as if the file made them.
     """
 
     statements: tuple[CapturedStatement, ...]
     texts: tuple[str, ...]
     _starts: tuple[int, ...] = field(repr=False)
-    made: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, statements: Sequence[CapturedStatement], *, made: Sequence[str] = ()) -> StepFile:
+    def of(cls, statements: Sequence[CapturedStatement]) -> StepFile:
         """Join statements."""
         texts = tuple(
             number_parameters(_lines(one.text), escapes_percent=one.escapes_percent) for one in statements
         )
-        starts, line = [], len(made)
+        starts, line = [], 0
         for text in texts:
             starts.append(line)
             line += text.count("\n") + _JOINT.count("\n")
-        return cls(tuple(statements), texts, tuple(starts), tuple(made))
+        return cls(tuple(statements), texts, tuple(starts))
 
     @property
     def text(self) -> str:
         """The whole file."""
-        return _head(self.made) + _JOINT.join(self.texts) + "\n"
+        return _JOINT.join(self.texts) + "\n"
 
-    def is_own(self, line: int) -> bool:
-        """Tell whether a line (from 0) belongs to a statement, not to what only says which tables are new."""
-        return line >= len(self.made)
+    def first_line(self, index: int) -> int:
+        """Give the line (from 0) of the file at which a statement begins."""
+        return self._starts[index]
 
     def index_at(self, line: int) -> int:
         """Give which statement a line (from 0) of the file belongs to."""
@@ -59,7 +57,7 @@ class StepFile:
 
     def without(self, index: int) -> StepFile:
         """Leave a statement out."""
-        return StepFile.of([*self.statements[:index], *self.statements[index + 1 :]], made=self.made)
+        return StepFile.of([*self.statements[:index], *self.statements[index + 1 :]])
 
     def fragment(self, line: int, column: int, last_line: int, last_column: int) -> str:
         """Give a part of the file on one line, cut where it is long.
@@ -75,11 +73,6 @@ class StepFile:
         lines[0] = lines[0][column:]
         words = " ".join(b"\n".join(lines).decode(errors="replace").rstrip("; \n").split())
         return words if len(words) <= _LONGEST_FRAGMENT else f"{words[: _LONGEST_FRAGMENT - 1].rstrip()}…"
-
-
-def _head(made: Sequence[str]) -> str:
-    """Give what makes squawk take tables for new ones; each on a line of its own."""
-    return "".join(f"create table {name} ();\n" for name in made)
 
 
 def _lines(text: str) -> str:

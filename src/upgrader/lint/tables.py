@@ -29,18 +29,6 @@ _HEAD = rf"""
 _FIRST = re.compile(_HEAD, re.IGNORECASE | re.VERBOSE | re.DOTALL)
 _REFERENCED = re.compile(rf"\breferences\s+{_TABLE}", re.IGNORECASE)
 
-_MADE = re.compile(
-    rf"^\s*create\s+(?:(?:global|local)\s+)?(?:temp\s+|temporary\s+|unlogged\s+)?table"
-    rf"(?:\s+if\s+not\s+exists)?\s+{_TABLE}",
-    re.IGNORECASE,
-)
-
-
-def made_in(text: str) -> tuple[str, ...]:
-    """Give the tables that the statements of `text` make, as they are written there."""
-    found = map(_MADE.match, _without_strings(text).split(";"))
-    return tuple(re.sub(r"\s+", "", match["table"]) for match in found if match is not None)
-
 
 def tables_of(text: str) -> tuple[str, ...]:
     """Give the tables that the statements of `text` change or lock, as they are written there.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.lint.builders import FILE, step, told
-from upgrader.lint.tables import made_in
-from upgrader.lint.transactions import split_transactions
+from upgrader.lint import squawk
+from upgrader.lint.program import Squawk
 from upgrader.model import CapturedStatement
 
 ADD = "alter table t add constraint c check (a > 0) not valid"
@@ -31,8 +33,16 @@ def test_new_tables():
     ]
 
 
+def test_not_null_that_needs_no_scan():
+    """A check that an earlier transaction has validated lets SET NOT NULL be quick."""
+    add = issued("alter table t add constraint c check (a is not null) not valid", 1)
+    required = issued("alter table t alter column a set not null", 3, line=9)
+    assert told(step(add, issued(VALIDATE, 2), required)) == []
+    assert told(step(add, required)) == [(9, "adding-not-nullable-field")]
+
+
 def test_lines_and_ignores_behind_new_tables():
-    """What tells squawk of new tables moves no finding to another line."""
+    """Findings and comments of a later transaction keep their lines."""
     made = [issued(f"create table t{number} (a int8)", number) for number in range(1, 4)]
     ignored = issued("-- squawk-ignore ban-drop-column\nalter table x drop column a", 5, line=2)
     useless = issued("select 1\n-- squawk-ignore ban-drop-table", 5, line=3)
@@ -50,16 +60,18 @@ def test_unreadable_transactions():
     assert told(step(*statements)) == [(1, "syntax-error"), (9, "ban-drop-table")]
 
 
-def test_batches_are_joined():
+def test_batches_are_joined(monkeypatch: pytest.MonkeyPatch):
     """Transactions that only read and write rows are read with the one before, not one by one."""
+    readings: list[str] = []
+
+    class Counted(Squawk):
+        def read(self, text, *, in_transaction):
+            readings.append(text)
+            return super().read(text, in_transaction=in_transaction)
+
+    monkeypatch.setattr(squawk, "Squawk", Counted)
     batches = [issued(f"update t set a = {number}", number) for number in range(10, 40)]
-    parts = list(split_transactions([issued(ADD, 1), *batches, issued(VALIDATE, 50)]))
-    assert [len(statements) for statements, _ in parts] == [31, 1]
-
-
-def test_tables_made():
-    assert made_in("create table a . b (x int); create temp table c as select 1; create index on d (x)") == (
-        "a.b",
-        "c",
-    )
-    assert made_in("select 'create table a ()'") == ()
+    assert told(step(issued(ADD, 1), *batches, issued(VALIDATE, 50))) == []
+    assert len(readings) == 3
+    assert told(step(issued(ADD, 1), *batches)) == []
+    assert len(readings) == 4
