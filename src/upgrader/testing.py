@@ -43,7 +43,13 @@ from upgrader.runner.stop import StopToken
 from upgrader.version import ReleaseVersion
 
 EventT = TypeVar("EventT", bound=Event)
-_ProgressKey = tuple[str | None, bool, frozenset[tuple[str, AttemptStatus, Direction]], ReleaseVersion | None]
+_ProgressKey = tuple[
+    str | None,
+    bool,
+    frozenset[tuple[str, AttemptStatus, Direction]],
+    frozenset[str],
+    ReleaseVersion | None,
+]
 
 
 class RecordingSink:
@@ -226,15 +232,25 @@ class InMemoryHistoryStore:
         latest = self._latest(scope)
         through = self._through.get(scope)
         enrolment = Enrolment.parse(enrolled) if enrolled is not None else None
+        tried_again = frozenset(row.name for row in latest if self._is_tried_again(row))
         progress = Progress(
             enrolment=replace(enrolment, is_baseline=is_baseline) if enrolment else None,
             completed=frozenset(row.name for row in latest if row.status is AttemptStatus.COMPLETED),
             open={row.name: row.status for row in latest if row.status is not AttemptStatus.COMPLETED},
             half_reverted=frozenset(row.name for row in latest if _is_half_reverted(row)),
+            tried_again=tried_again,
             through=through,
         )
         states = frozenset((row.name, row.status, row.direction) for row in latest)
-        return shared.setdefault((enrolled, is_baseline, states, through), progress)
+        return shared.setdefault((enrolled, is_baseline, states, tried_again, through), progress)
+
+    def _is_tried_again(self, latest: Attempt) -> bool:
+        """Tell whether the step was taken back, wholly or in part, and then tried again in vain."""
+        if latest.status is AttemptStatus.COMPLETED or latest.direction is Direction.DOWN:
+            return False
+        rows = [row for row in self._of(latest.scope) if row.name == latest.name and row.changes_state]
+        back = max((row.attempt for row in rows if row.direction is Direction.DOWN), default=0)
+        return back > max((row.attempt for row in rows if row.status is AttemptStatus.COMPLETED), default=0)
 
 
 def run_command(
@@ -274,7 +290,11 @@ def run_command(
         raise ValueError(f"{command.__name__} needs {'a' if step.is_workspace else 'no'} workspace")
     way = Direction(direction)
     if way is Direction.DOWN and not step.reversible:
-        raise ValueError(f"{command.__name__} has no {'down_on_workspace' if workspace else 'down'}")
+        why = (
+            step.irreversible_reason
+            or f"no {'down_on_workspace' if workspace else 'down'} that takes it back"
+        )
+        raise ValueError(f"{command.__name__} cannot be taken back: {why}")
     trial = _Trial(step, registry.create(step.name), connection, workspace, workspaces, way)
     if workspace is not None and workspace.schema is not None:
         path = ", ".join(identifier(schema) for schema in (workspace.schema, *search_path_extra))

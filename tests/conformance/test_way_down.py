@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from tests.conformance.test_history_store import FIRST, SECOND, V1, V2, A, B, attempt, progress, record
+from upgrader.command import CommandKind
 from upgrader.history.store import AttemptFilter, HistoryStore
-from upgrader.model import INSTANCE, Attempt, AttemptStatus, Direction, Enrolment, Scope
+from upgrader.model import INSTANCE, Attempt, AttemptStatus, Direction, Enrolment, Scope, Step
 
 RUNNING, FAILED, SKIPPED = AttemptStatus.RUNNING, AttemptStatus.FAILED, AttemptStatus.SKIPPED
 INTERRUPTED, REVERTED = AttemptStatus.INTERRUPTED, AttemptStatus.REVERTED
+
+_STEP = Step(FIRST, CommandKind.WORKSPACE, V1, 1, "First")
 
 
 def down(status: AttemptStatus, number: int, scope: Scope = A, *, changes_state: bool = True) -> Attempt:
@@ -71,6 +74,65 @@ def test_half_taken_back(store: HistoryStore, status: AttemptStatus):
     store.start(down(RUNNING, 3))
     store.finish(down(REVERTED, 3), is_running=True)
     assert progress(store, A).half_reverted == frozenset()
+
+
+@pytest.mark.parametrize("back", [REVERTED, INTERRUPTED, FAILED])
+@pytest.mark.parametrize("status", [FAILED, INTERRUPTED, SKIPPED, RUNNING])
+def test_taken_back_and_tried_again_in_vain(store: HistoryStore, status: AttemptStatus, back: AttemptStatus):
+    """The step stays pending below an enrolment, through any number of tries, until it is completed again."""
+    store.mark(Enrolment(V1), [A, B], label="enrolment", executed_by="1.0.0")
+    record(store, down(back, 1))
+    store.start(attempt(FIRST, A, 2, RUNNING))
+    assert progress(store, A).tried_again == {FIRST}
+    if status is not RUNNING:
+        store.finish(attempt(FIRST, A, 2, status), is_running=True)
+
+    found = progress(store, A)
+    assert (found.open, found.half_reverted) == ({FIRST: status}, frozenset())
+    assert (found.tried_again, found.taken_back, found.is_done(_STEP)) == ({FIRST}, {FIRST}, False)
+    record(store, attempt(FIRST, A, 3, FAILED), attempt(FIRST, A, 4))
+    assert (progress(store, A).taken_back, progress(store, A).is_done(_STEP)) == (frozenset(), True)
+
+
+def test_what_failed_before_a_mark_and_was_never_taken_back_counts_as_done(store: HistoryStore):
+    """A baseline says that it is done; a completion in between ends an earlier way back."""
+    failed = attempt(FIRST, A, 1, FAILED)
+    record(store, failed, attempt(FIRST, B), down(REVERTED, 2, B), attempt(FIRST, B, 3))
+    record(store, attempt(FIRST, B, 4, FAILED))
+    store.mark(Enrolment(V1), [A, B], label="baseline", executed_by="1.0.0")
+
+    workspaces = store.snapshot().workspaces
+    assert workspaces["a"] is workspaces["b"]
+    assert (workspaces["a"].open, workspaces["a"].tried_again) == ({FIRST: FAILED}, frozenset())
+    assert workspaces["a"].is_done(_STEP)
+
+
+def test_scopes_with_and_without_a_way_back_do_not_share_a_state(store: HistoryStore):
+    """Both failed last; in one the step had been taken back before."""
+    store.mark(Enrolment(V1), [A, B], label="enrolment", executed_by="1.0.0")
+    record(store, attempt(FIRST, A, 1, FAILED), attempt(FIRST, A, 2, FAILED))
+    record(store, down(REVERTED, 1, B), attempt(FIRST, B, 2, FAILED))
+
+    assert (progress(store, A).is_done(_STEP), progress(store, B).is_done(_STEP)) == (True, False)
+
+
+def test_a_way_back_of_which_nothing_was_kept_leaves_a_later_failure_alone(store: HistoryStore):
+    """It took nothing back."""
+    store.mark(Enrolment(V1), [A], label="enrolment", executed_by="1.0.0")
+    record(store, down(FAILED, 1, changes_state=False), attempt(FIRST, A, 2, FAILED))
+
+    assert progress(store, A).taken_back == frozenset()
+
+
+def test_an_earlier_life_of_an_id_took_nothing_back(store: HistoryStore):
+    """What was taken back before a workspace was forgotten says nothing of the new one."""
+    store.mark(Enrolment(V1), [A], label="enrolment", executed_by="1.0.0")
+    record(store, down(REVERTED, 1))
+    store.forget("a")
+    store.mark(Enrolment(V1), [A], label="enrolment", executed_by="1.0.0")
+    record(store, attempt(FIRST, A, 1, FAILED))
+
+    assert (progress(store, A).taken_back, progress(store, A).is_done(_STEP)) == (frozenset(), True)
 
 
 def test_the_two_directions_are_told_apart_between_scopes(store: HistoryStore):

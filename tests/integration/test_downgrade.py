@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.project import Project
+from tests.support.scopes import assert_scopes_are_as_rebuilt
 from upgrader.errors import OperatorError
 from upgrader.model import AttemptStatus, Outcome
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions
@@ -152,6 +153,24 @@ def test_nothing_runs_where_one_command_has_no_way_down(releases: Project):
     assert (report.outcome, reasons(report)) == (Outcome.REFUSED, [RefusalReason.IRREVERSIBLE])
     assert report.refusals[0].subjects == ("1.1.5_DropColumn_9",)
     assert order(releases) == []
+
+
+def test_nothing_runs_where_a_way_down_only_says_that_there_is_none(releases: Project):
+    """It is read from the source: what lies above it is not taken back first; its words are told."""
+    lost = "from upgrader import IrreversibleError\nraise IrreversibleError('late, after a look')"
+    releases.fast("1.2.5", 8, "Looks", "select 1", down=lost)
+    releases.fast("1.2.5", 9, "DropColumn", "select 1", down="raise IrreversibleError('the prices are gone')")
+    releases.fast("1.3.0", 1, "AddBin", "create table core.bin (i int)", down="drop table core.bin")
+    upgrade(releases)
+
+    for verb in (("plan", "--down"), ("downgrade", "--yes")):
+        run = releases.run_cli(*verb, "--to", "1.0.0")
+        assert run.returncode == 2
+        assert "1.2.5_DropColumn_9 (the prices are gone)" in " ".join(run.stderr.split())
+    assert (order(releases), "core.bin" in tables(releases)) == ([], True)
+    listed = " ".join(releases.run_cli("list").stdout.split())
+    assert "9 DropColumn (irreversible) irreversible: the prices are gone" in listed
+    assert downgrade(releases, steps=1).completed == 1
 
 
 def test_a_way_down_that_raises(releases: Project):
@@ -358,3 +377,40 @@ def test_an_enrolment_says_no_more_how_far_a_workspace_is(releases: Project):
     releases.workspace("1.1.0", 9, "AddPen", "create table pen (i int)")
     plan = releases.api(app_version="1.2.0").plan(UpgradeOptions()).plan
     assert [task.workspace_id for version in plan.versions for task in version.tasks] == ["a", "b", "c", "n"]
+
+
+def test_a_step_that_was_taken_back_stays_pending_until_it_is_completed_again(releases: Project):
+    """Also below an enrolment, and though the next attempts to run it fail; told so by every verb."""
+    enrolled(releases, "n")
+    assert downgrade(releases, "1.1.0").completed == 5
+    execute(releases, "create table ws_n.note (i int)")  # somebody was at work: AddNote fails there
+    for _ in range(2):
+        assert [failure.scope.workspace_id for failure in upgrade(releases).failures] == ["n"]
+    status = releases.api().status()
+    row = next(row for row in status.rows if row.workspace_id == "n")
+    assert (str(row.inferred_version), row.health.value) == ("1.1.0", "failed")
+    assert (status.missing, row.failed_step and row.failed_step.attempt) == ((), 3)
+    told = releases.run_cli("why", "n")
+    assert "1.2.0_AddNote_5 failed" in told.stdout
+
+    # There is nothing of it in n, so that the way down has nothing to take back there.
+    plan = releases.api().plan_down(DowngradeOptions(to=V1)).plan
+    tasks = {task.workspace_id: task.steps for task in plan.versions[0].tasks}
+    assert "n" not in tasks
+    execute(releases, "drop table ws_n.note")
+    report = upgrade(releases)
+    assert (report.outcome, report.completed) == (Outcome.DONE, 1)
+    assert "ws_n.note" in tables(releases)
+    with releases.connect() as connection:
+        assert_scopes_are_as_rebuilt(connection)
+
+
+def test_a_baseline_is_refused_over_what_was_taken_back(releases: Project):
+    """Also where it failed since; what failed and was never taken back is adopted."""
+    enrolled(releases, "n")
+    downgrade(releases, "1.1.0")
+    execute(releases, "create table ws_n.note (i int)")
+    upgrade(releases)
+
+    with pytest.raises(OperatorError, match=r"workspace n: took 1\.2\.0_AddNote_5 back"):
+        releases.api().baseline(ReleaseVersion.parse("1.2.0"), workspace_ids=["n"])

@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.history import make_history
 from tests.support.project import Project
+from tests.support.scopes import assert_scopes_are_as_rebuilt
 from tests.support.server import Role
 from upgrader.database.connect import Connector, identifier
 from upgrader.errors import LayoutError
@@ -352,26 +353,32 @@ class TestSummary:
         _assert_summary(store, connection)
 
 
-_STATUSES = ["running", "completed", "failed", "interrupted", "skipped", "reverted"]
+_UNFINISHED = ["running", "failed", "interrupted"]
+_OUTCOMES = [
+    *(("up", status) for status in (*_UNFINISHED, "completed", "skipped")),
+    *(("down", status) for status in (*_UNFINISHED, "reverted")),
+]
 
 
 def _change(rng: random.Random, connection: psycopg.Connection, number: int) -> None:
     scope, name = rng.choice(["a", "b", "c", None]), f"1.0.0_{rng.choice('ABCD')}_1"
     one = "id = (select id from upgrader.history order by md5(id::text || %s) limit 1)"
     kind = rng.choice(["insert", "insert", "insert", "status", "delete", "rename", "move"])
+    direction, status = rng.choice(_OUTCOMES)
     if kind == "insert":
         connection.execute(
             "insert into upgrader.history"
-            " (name, kind, version, workspace_id, status, attempt, executed_by_version, checksum)"
-            " select %(name)s, 'workspace', '1.0.0', %(scope)s, %(status)s, coalesce(max(attempt), 0) + 1, '1', ''"
+            " (name, kind, version, workspace_id, status, direction, attempt, executed_by_version, checksum)"
+            " select %(name)s, 'workspace', '1.0.0', %(scope)s, %(status)s, %(direction)s,"
+            " coalesce(max(attempt), 0) + 1, '1', ''"
             " from upgrader.history where name = %(name)s"
             " and coalesce(workspace_id, '') = coalesce(%(scope)s::text, '')",
-            {"name": name, "scope": scope, "status": rng.choice(_STATUSES)},
+            {"name": name, "scope": scope, "status": status, "direction": direction},
         )
     elif kind == "status":
         connection.execute(
-            f"update upgrader.history set status = %s where not is_initial and {one}".encode(),
-            [rng.choice(_STATUSES), str(number)],
+            f"update upgrader.history set status = %s, direction = %s where not is_initial and {one}".encode(),
+            [status, direction, str(number)],
         )
     elif kind == "delete":
         connection.execute(f"delete from upgrader.history where {one}".encode(), [str(number)])
@@ -389,27 +396,21 @@ def _change(rng: random.Random, connection: psycopg.Connection, number: int) -> 
 
 def _assert_summary(store: SqlHistoryStore, connection: psycopg.Connection) -> None:
     states: dict[str | None, dict[str, str]] = {}
-    for scope, name, status in connection.execute(
-        "select workspace_id, name, status from upgrader.history where not is_initial order by attempt"
+    back: dict[str | None, set[str]] = {}
+    for scope, name, status, direction in connection.execute(
+        "select workspace_id, name, status, direction from upgrader.history where not is_initial order by attempt"
     ):
         states.setdefault(scope, {})[name] = status
+        if direction == "down":
+            back.setdefault(scope, set()).add(name)
+        elif status == "completed":
+            back.setdefault(scope, set()).discard(name)
     snapshot = store.snapshot()
     seen = {None: snapshot.instance, **snapshot.workspaces}
     for scope, progress in seen.items():
         expected = states.pop(scope, {})
         assert progress.completed == {name for name, status in expected.items() if status == "completed"}
         assert dict(progress.open) == {n: s for n, s in expected.items() if s != "completed"}
+        assert progress.taken_back == back.get(scope, set())
     assert states == {}
-    digests = connection.execute(
-        "select workspace_id, completed, completed_digest, open, open_digest, enrolled from upgrader.scope"
-    ).fetchall()
-    with connection.transaction(force_rollback=True):
-        for (
-            scope,
-            *_,
-        ) in digests:
-            connection.execute("select upgrader.rebuild_scope(%s)", [scope])
-        rebuilt = connection.execute(
-            "select workspace_id, completed, completed_digest, open, open_digest, enrolled from upgrader.scope"
-        ).fetchall()
-    assert sorted(map(str, rebuilt)) == sorted(map(str, digests))
+    assert_scopes_are_as_rebuilt(connection)

@@ -118,6 +118,16 @@ create function {schema}.digest(p_text text) returns bigint
     language sql immutable strict parallel safe
     return ('x' || substr(md5(p_text), 1, 16))::bit(64)::bigint;
 
+-- Whether a step was taken back, wholly or in part, and has not come to its end again since.
+create function {schema}.was_taken_back(p_workspace_id text, p_name text) returns boolean
+    language sql stable parallel safe set search_path = pg_catalog, pg_temp as $body$
+    select coalesce(max(h.attempt) filter (where h.direction = 'down'), 0)
+         > coalesce(max(h.attempt) filter (where h.direction = 'up' and h.status = 'completed'), 0)
+      from {schema}.history h
+     where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.name = p_name
+       and not h.is_initial and h.changes_state and h.forgotten_at is null
+$body$;
+
 create function {schema}.rebuild_scope(p_workspace_id text) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
 begin
@@ -135,7 +145,9 @@ begin
         count(*) filter (where l.status = 'completed'),
         coalesce(bit_xor({schema}.digest(l.name)) filter (where l.status = 'completed'), 0),
         count(*) filter (where l.status <> 'completed'),
-        coalesce(bit_xor({schema}.digest(l.name || ' ' || l.status || ' ' || l.direction))
+        coalesce(bit_xor({schema}.digest(l.name || ' ' || l.status || ' ' || l.direction
+                || case when l.direction = 'up' and {schema}.was_taken_back(p_workspace_id, l.name)
+                    then ' again' else '' end))
             filter (where l.status <> 'completed'), 0)
     from (select distinct on (h.name) h.name, h.status, h.direction from {schema}.history h
            where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and not h.is_initial

@@ -26,9 +26,23 @@ _COLUMNS = (
 )
 _ATTEMPT_KEY = "(coalesce(workspace_id, ''), name, attempt) where forgotten_at is null"
 _BATCH = 1000
+# The last column: taken back, wholly or in part, and tried again since in vain, as was_taken_back() says.
+_LATEST = """
+select h.*, h.status <> 'completed' and h.direction = 'up' and (
+    select coalesce(max(other.attempt) filter (where other.direction = 'down'), 0)
+         > coalesce(max(other.attempt) filter (where other.direction = 'up' and other.status = 'completed'), 0)
+      from {history} other
+     where coalesce(other.workspace_id, '') = coalesce(h.workspace_id, '') and other.name = h.name
+       and not other.is_initial and other.changes_state and other.forgotten_at is null
+)
+from (select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status, direction
+        from {history} where coalesce(workspace_id, '') = any(%s)
+         and not is_initial and changes_state and forgotten_at is null
+       order by coalesce(workspace_id, ''), name, attempt desc) h
+"""
 _SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
 _Class = tuple[str | None, bool, int, int, str | None]
-_StepRow = tuple[str, AttemptStatus, Direction]
+_StepRow = tuple[str, AttemptStatus, Direction, bool]
 
 
 class SqlHistoryStore:
@@ -94,14 +108,11 @@ class SqlHistoryStore:
         pending = iter(scopes)
         while batch := list(islice(pending, _BATCH)):
             rows = self._driver.execute(
-                f"select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status, direction"
-                f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
-                " and changes_state and forgotten_at is null"
-                " order by coalesce(workspace_id, ''), name, attempt desc".encode(),
+                _LATEST.format(history=self._history).encode(),
                 [[scope or "" for scope in batch]],
             )
-            for workspace_id, name, status, direction in rows:
-                found[workspace_id].append((name, AttemptStatus(status), Direction(direction)))
+            for workspace_id, name, status, direction, is_again in rows:
+                found[workspace_id].append((name, AttemptStatus(status), Direction(direction), is_again))
         return found
 
     def _quarantined(self) -> dict[str, Quarantine]:
@@ -350,16 +361,17 @@ def is_forgotten(error: BaseException) -> bool:
 def _progress(key: _Class, steps: list[_StepRow]) -> Progress:
     enrolled, is_baseline, _, _, through = key
     mark = Enrolment.parse(enrolled) if enrolled is not None else None
-    still_open = {name: status for name, status, _ in steps if status is not AttemptStatus.COMPLETED}
+    still_open = {name: status for name, status, *_ in steps if status is not AttemptStatus.COMPLETED}
     return Progress(
         enrolment=replace(mark, is_baseline=is_baseline) if mark else None,
-        completed=frozenset(name for name, status, _ in steps if status is AttemptStatus.COMPLETED),
+        completed=frozenset(name for name, status, *_ in steps if status is AttemptStatus.COMPLETED),
         open=still_open,
         half_reverted=frozenset(
             name
-            for name, status, direction in steps
+            for name, status, direction, _ in steps
             if direction is Direction.DOWN and status is not AttemptStatus.REVERTED
         ),
+        tried_again=frozenset(name for name, *_, is_again in steps if is_again),
         through=ReleaseVersion.parse(through) if through is not None else None,
     )
 

@@ -21,6 +21,7 @@ class Progress:
         completed: names of the steps whose latest attempt is completed.
         open: names of the steps that were tried and are not completed, with the latest attempt's status.
         half_reverted: those of `open` whose latest attempt was to take them back, and did not come to its end.
+        tried_again: those of `open` that were taken back, wholly or in part, and tried again since in vain.
         through: the highest version of which, and of all before it, nothing is left, as recorded.
     """
 
@@ -28,16 +29,18 @@ class Progress:
     completed: frozenset[str] = frozenset()
     open: Mapping[str, AttemptStatus] = field(default_factory=dict)
     half_reverted: frozenset[str] = frozenset()
+    tried_again: frozenset[str] = frozenset()
     through: ReleaseVersion | None = None
 
     def is_done(self, step: Step) -> bool:
         """Tell whether `step` counts as done in this scope.
 
-        A reverted step, or one that is half taken back, is pending again, even at or below an enrolment.
+        A step that was taken back, wholly or in part, is pending until it is completed again, even at or
+        below an enrolment.
         """
         if step.name in self.completed:
             return True
-        if step.name in self.half_reverted or self.open.get(step.name) is AttemptStatus.REVERTED:
+        if step.name in self.taken_back:
             return False
         return self.enrolment is not None and self.enrolment.covers(step.version)
 
@@ -66,10 +69,15 @@ class Progress:
         return max((mark for mark in (self.through, enrolled) if mark is not None), default=None)
 
     @cached_property
+    def taken_back(self) -> frozenset[str]:
+        """The steps that were taken back, wholly or in part, and are not completed again."""
+        reverted = (name for name, status in self.open.items() if status is AttemptStatus.REVERTED)
+        return self.half_reverted.union(self.tried_again, reverted)
+
+    @cached_property
     def lowest_taken_back(self) -> ReleaseVersion | None:
         """The lowest version of which a step was taken back, wholly or in part; None where none was."""
-        reverted = (name for name, status in self.open.items() if status is AttemptStatus.REVERTED)
-        versions = map(_version_of, {*reverted, *self.half_reverted})
+        versions = map(_version_of, self.taken_back)
         return min((version for version in versions if version is not None), default=None)
 
 

@@ -19,7 +19,8 @@ class Step:
         transactional: False runs it in autocommit.
         after_slow: a workspace step that waits for the slow steps of its version.
         has_data_migration: whether `run_data_migration` comes before its transaction.
-        reversible: whether there is a way down.
+        reversible: whether there is a way down: a method for it that does more than to say that there is none.
+        irreversible_reason: what that method says; "" where there is none, or it says nothing.
         checksum: `v1:` and the SHA-256 over the class's syntax tree.
         summary: the first line of the docstring, or "".
         place: `file:line` of the class.
@@ -36,6 +37,7 @@ class Step:
     after_slow: bool = False
     has_data_migration: bool = False
     reversible: bool = False
+    irreversible_reason: str = ""
     checksum: str = ""
     summary: str = ""
     place: str = ""

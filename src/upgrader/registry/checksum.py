@@ -81,7 +81,7 @@ def _form(node_type: str, fields: tuple[str, ...]) -> tuple[_Mark, tuple[tuple[s
 def _value(node: ast.AST, field: str) -> object:
     value: object = getattr(node, field, None)
     if field == "body" and isinstance(node, _WITH_DOCSTRING):
-        return _without_docstring(node.body)
+        return without_docstring(node.body)
     if field == "decorator_list" and isinstance(node, ast.ClassDef):
         return [_without_timeouts(decorator) for decorator in node.decorator_list]
     if field == "values" and isinstance(node, ast.JoinedStr):
@@ -91,7 +91,8 @@ def _value(node: ast.AST, field: str) -> object:
     return value
 
 
-def _without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+def without_docstring(body: list[ast.stmt]) -> list[ast.stmt]:
+    """Give the statements of a class or function without the docstring; `pass` where nothing is left."""
     match body:
         case [ast.Expr(value=ast.Constant(value=str())), *rest]:
             return rest or [ast.Pass()]

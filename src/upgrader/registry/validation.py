@@ -15,6 +15,7 @@ from upgrader.errors import InvalidVersionError, Problem
 from upgrader.model import Step
 from upgrader.registry.bundle import LoadedCommand
 from upgrader.registry.checksum import checksum_of, checksum_of_name
+from upgrader.registry.irreversible import why_irreversible
 from upgrader.registry.limits import step_timeouts, timeout_faults
 from upgrader.registry.methods import has_method, method_faults
 from upgrader.registry.names import cli_name_of, full_name, is_cli_name
@@ -53,6 +54,8 @@ def command_of(candidate: Candidate) -> LoadedCommand:
     timestamp = int(str(declaration.timestamp))
     name = full_name(version, cls.__name__, timestamp)
     is_workspace = kind is CommandKind.WORKSPACE
+    down = "down_on_workspace" if is_workspace else "down"
+    lost = why_irreversible(candidate, down)
     step = Step(
         name=name,
         kind=kind,
@@ -63,7 +66,8 @@ def command_of(candidate: Candidate) -> LoadedCommand:
         transactional=declaration.transactional is True,
         after_slow=declaration.after_slow is True,
         has_data_migration=has_method(cls, "run_data_migration"),
-        reversible=has_method(cls, "down_on_workspace" if is_workspace else "down"),
+        reversible=has_method(cls, down) and lost is None,
+        irreversible_reason=lost or "",
         checksum=checksum_of(candidate.source.node) if candidate.source else checksum_of_name(name),
         summary=_summary(candidate),
         place=candidate.place,

@@ -35,8 +35,7 @@ def _contradictions(version: ReleaseVersion, progress: Progress) -> Iterator[str
     tried = [name for name in tried if progress.open[name] is not AttemptStatus.REVERTED]
     if tried:
         yield f"tried {_named(tried)} ({progress.open[tried[-1]].value})"
-    reverted = [name for name, status in progress.open.items() if status is AttemptStatus.REVERTED]
-    back = _of_versions({*reverted, *progress.half_reverted}, lambda own: own <= version)
+    back = _of_versions(progress.taken_back, lambda own: own <= version)
     if back:
         yield f"took {_named(back)} back"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upgrader.model import AttemptStatus
 from upgrader.sequence.completed import version_of
 from upgrader.sequence.plan import Refusal, RefusalReason
 from upgrader.sequence.presence import is_there
@@ -15,7 +14,7 @@ from upgrader.sequence.wording import counted, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from upgrader.model import Progress
+    from upgrader.model import Progress, Step
     from upgrader.sequence.descent import Descent
     from upgrader.version import ReleaseVersion
 
@@ -53,14 +52,19 @@ def _irreversible(descent: Descent) -> Iterator[Refusal]:
         RefusalReason.IRREVERSIBLE,
         message=(
             f"{counted(len(found), 'step')} on the way back {'has' if one else 'have'} no way down: "
-            f"{listed([step.name for step in found])}"
+            f"{listed([_with_reason(step) for step in found])}"
         ),
         hint=(
-            f"give {'it' if one else 'each'} a `down` (`down_on_workspace` for a workspace command), or go back "
+            f"give {'it' if one else 'each'} a `down` (`down_on_workspace` for a workspace command) that takes it "
+            f"back, or go back "
             f"no further than before {'it' if one else 'them'}: `upgrader downgrade --to {found[0].version}`"
         ),
         subjects=tuple(step.name for step in found),
     )
+
+
+def _with_reason(step: Step) -> str:
+    return step.name + (f" ({step.irreversible_reason})" if step.irreversible_reason else "")
 
 
 def _below_baseline(descent: Descent) -> Iterator[Refusal]:
@@ -192,10 +196,5 @@ def _is_whole(descent: Descent, version: ReleaseVersion) -> bool:
 def _was_taken_back_above(descent: Descent) -> bool:
     application = descent.options.app_version
     scopes: list[Progress] = [descent.state.instance, *descent.roster.progresses.values()]
-    reverted = (
-        version_of(name)
-        for progress in scopes
-        for name, status in progress.open.items()
-        if status is AttemptStatus.REVERTED
-    )
-    return any(version is not None and not application.covers(version) for version in reverted)
+    versions = (version_of(name) for progress in scopes for name in progress.taken_back)
+    return any(version is not None and not application.covers(version) for version in versions)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.registry.authoring import HEAD, load_files, places, problems_in
+from tests.unit.registry.authoring import HEAD, fast, load_files, places, problems_in, workspace
 from upgrader.command import FastInstanceCommand
 
 FAST = '@instance_command("1.0.0", 1)\nclass X:\n'
@@ -195,3 +195,64 @@ def test_inherited_methods_count(tmp_path: Path):
     )
     (step,) = registry.sequence
     assert step.reversible
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("raise IrreversibleError('the prices are gone')", "the prices are gone"),
+        ("raise upgrader.IrreversibleError('of ' 'two parts', hint='x')", "of two parts"),
+        ("raise IrreversibleError('''over\n          lines''')", "over lines"),
+        ("raise IrreversibleError", ""),
+        ("raise IrreversibleError(f'{self} is gone') from None", ""),
+        ("raise NotImplementedError", ""),
+        ("raise NotImplementedError('not yet')", "not yet"),
+        ("raise NotImplementedError\n        connection.execute('x')", ""),
+    ],
+)
+@pytest.mark.parametrize("docstring", ["", "'''Say it.'''\n        "])
+def test_a_way_down_that_only_says_that_there_is_none(
+    tmp_path: Path, body: str, reason: str, docstring: str
+) -> None:
+    """It need not be runnable: nothing of it runs."""
+    down = f"    def down(self, connection):\n        {docstring}{body}\n"
+    (step,) = load_files(tmp_path, {"a.py": HEAD + fast("A", 1, body=down)}).sequence
+    assert (step.reversible, step.irreversible_reason) == (False, reason)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "raise RuntimeError('for good')",
+        "if connection: raise IrreversibleError('after a look')",
+        "connection.execute('x')\n        raise IrreversibleError('half')",
+        "raise",
+        "'''Nothing to do.'''",
+    ],
+)
+def test_a_way_down_that_may_fail_is_one(tmp_path: Path, body: str) -> None:
+    """What it does first counts."""
+    down = f"    def down(self, connection):\n        {body}\n"
+    (step,) = load_files(tmp_path, {"a.py": HEAD + fast("A", 1, body=down)}).sequence
+    assert (step.reversible, step.irreversible_reason) == (True, "")
+
+
+def test_a_way_down_of_a_base_class_and_the_last_of_two(tmp_path: Path) -> None:
+    """What Python would call is what is read."""
+    base = "class Base:\n    def down(self, connection):\n        raise NotImplementedError('by the base')\n"
+    raising = "    def down(self, connection):\n        raise NotImplementedError\n"
+    good = "    def down(self, connection): ...\n"
+    text = (
+        HEAD + base + fast("A", 1).replace("class A:", "class A(Base):") + fast("B", 2, body=raising + good)
+    )
+    text += fast("C", 3).replace("class C:", "class C(Base):") + good
+    steps = load_files(tmp_path, {"a.py": text}).sequence
+    found = {step.class_name: (step.reversible, step.irreversible_reason) for step in steps}
+    assert found == {"A": (False, "by the base"), "B": (True, ""), "C": (True, "")}
+
+
+def test_the_way_down_of_a_workspace_command(tmp_path: Path) -> None:
+    """It has a name of its own."""
+    down = "    def down_on_workspace(self, ctx):\n        raise NotImplementedError('merged')\n"
+    (step,) = load_files(tmp_path, {"a.py": HEAD + workspace("A", 1) + down}).sequence
+    assert (step.reversible, step.irreversible_reason) == (False, "merged")

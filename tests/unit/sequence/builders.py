@@ -77,6 +77,7 @@ def done(
     failed: str = "",
     reverted: str = "",
     half: str = "",
+    again: str = "",
     baseline: str | None = None,
     gone: Iterable[str] = (),
 ) -> Progress:
@@ -84,10 +85,12 @@ def done(
 
     Args:
         half: an attempt to take these back was cut off.
+        again: these were taken back, and failed when they were tried again.
         baseline: the scope is marked as being at this version.
     """
     opened = {
         **dict.fromkeys(names(sequence, failed), AttemptStatus.FAILED),
+        **dict.fromkeys(names(sequence, again), AttemptStatus.FAILED),
         **dict.fromkeys(names(sequence, reverted), AttemptStatus.REVERTED),
         **dict.fromkeys(names(sequence, half), AttemptStatus.INTERRUPTED),
     }
@@ -97,6 +100,7 @@ def done(
         completed=frozenset((*names(sequence, text), *gone)),
         open=opened,
         half_reverted=frozenset(names(sequence, half)),
+        tried_again=frozenset(names(sequence, again)),
         through=None if through is None else version(through),
     )
 

@@ -54,6 +54,13 @@ class TestOrder:
         """A database without a history has nothing to take back."""
         assert way_down(TWO, database(done(TWO), a=done(TWO)), to="0.1.0").is_empty
 
+    def test_what_was_taken_back_and_failed_since_has_left_nothing(self):
+        """Not even below an enrolment; a step that is not one transaction may have done half of its work."""
+        a = done(TWO, "w3 w4", enrolment="1.1.0", again="w9")
+        assert drawn_down(way_down(TWO, database(done(TWO), a=a), to="1.0.0")) == "1.1.0 a:w8"
+        instance = done(TWO, "f1 s2 f5", again="s7 f6")
+        assert drawn_down(way_down(TWO, database(instance), to="1.0.0")) == "1.1.0 s7 f5"
+
     def test_workspaces_keep_their_order_and_those_out_of_scope_come_last(self):
         """A workspace is taken back whatever its status is now."""
         other = Member("a0", done(TWO, "w3 w8"), "DELETED")

@@ -147,6 +147,7 @@ def list_document(steps: Iterable[Step], application: ApplicationVersion, exit_c
                 "place": step.place,
                 "dormant": not application.covers(step.version),
                 "reversible": step.reversible,
+                "irreversible_reason": step.irreversible_reason or None,
                 "transactional": step.transactional,
                 "after_slow": step.after_slow,
                 "has_data_migration": step.has_data_migration,

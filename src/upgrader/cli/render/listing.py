@@ -39,4 +39,6 @@ def _command(step: Step, *, is_dormant: bool) -> Iterator[Block]:
     ]
     shown = ", ".join(mark for mark in marks if mark)
     yield Line(f"{step.timestamp} {step.class_name}{f' ({shown})' if shown else ''}", indent=4)
+    if step.irreversible_reason:
+        yield Line(f"irreversible: {step.irreversible_reason}", indent=6, style="dim")
     yield Line(step.place, indent=6, style="dim", verbatim=True)
