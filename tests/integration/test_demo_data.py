@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from upgrader.demo.before import prepare
 from upgrader.demo.fault import plant_fault, repair
+from upgrader.demo.sample import prepare_sample
 from upgrader.demo.verify import Discrepancy, verify
 from upgrader.errors import OperatorError
 
@@ -127,3 +128,17 @@ def test_the_fault_lies_in_a_workspace_in_scope(prepared: Connection):
         {"id": plant_fault(prepared).workspace_id},
     )
     assert status == "ACTIVE"
+
+
+def test_a_sample_has_something_of_everything(engine: Engine):
+    """A few workspaces, in and out of scope; the same tables, none of them empty."""
+    with engine.connect() as connection:
+        prepare_sample(connection)
+        statuses = connection.execute(
+            text("SELECT activation_status, count(*) FROM core.workspace GROUP BY 1")
+        )
+        assert dict(statuses.all()) == {"ACTIVE": 4, "SUSPENDED": 2, "INACTIVE": 1}
+        schemas = connection.scalars(text("SELECT database_schema FROM core.workspace")).all()
+        for table in ("core.subscription", "core.invoice", *(f"{schema}.city" for schema in schemas)):
+            assert connection.scalar(text(f"SELECT count(*) FROM {table}")) > 0, table
+        connection.rollback()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -108,10 +108,13 @@ ANALYZE core.country, core.workspace, core.subscription, core.invoice;
 """
 
 
-def prepare(connection: Connection) -> None:
+def prepare(connection: Connection, *, only: Collection[str] | None = None) -> None:
     """Make the database of release 1.20.0: schema `core`, and a schema with its cities for each workspace.
 
     All of it happens in the caller's transaction, which the caller commits. It needs no extension.
+
+    Args:
+        only: the countries, by ISO code, whose cities are loaded and which have workspaces; None for all.
 
     Raises:
         OperatorError: the schema `core` is there already, or the database's encoding is not UTF8.
@@ -121,7 +124,7 @@ def prepare(connection: Connection) -> None:
     countries = list(read_countries())
     driver.execute(_CORE)
     _copy(driver, f"core.country ({_COUNTRY_COLUMNS})", map(_country_row, countries))
-    inhabited = _copy_cities(driver)
+    inhabited = _copy_cities(driver, only)
     tenants = [Tenant(country.iso, country.name) for country in countries if country.iso in inhabited]
     _copy(driver, f"core.workspace ({_WORKSPACE_COLUMNS})", map(_workspace_row, tenants))
     _make_workspace_schemas(driver, tenants)
@@ -149,12 +152,14 @@ def _refuse_unfit(driver: psycopg.Connection[Any]) -> None:
         )
 
 
-def _copy_cities(driver: psycopg.Connection[Any]) -> set[str]:
-    """Load all cities into the temporary table and give the ISO codes that occur."""
+def _copy_cities(driver: psycopg.Connection[Any], only: Collection[str] | None) -> set[str]:
+    """Load the cities into the temporary table and give the ISO codes that occur."""
     inhabited: set[str] = set()
 
     def rows() -> Iterator[tuple[object, ...]]:
         for city in read_cities():
+            if only is not None and city.country_iso not in only:
+                continue
             inhabited.add(city.country_iso)
             yield (
                 city.country_iso,
