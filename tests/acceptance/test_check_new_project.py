@@ -61,13 +61,14 @@ def test_what_the_templates_propose(fresh: Project, server: PostgresServer):
         table = "invoice" if is_workspace else "core.invoice"
         column = f"paid_on_{path.name[:13]}"
         up = f'{way}.execute(text("ALTER TABLE {table} ADD COLUMN {{}} {column} date"))'
-        down = f'{way}.execute(text("ALTER TABLE {table} DROP COLUMN {column}"))'
-        once = "IF NOT EXISTS" if "transactional=False" in text else ""
+        down = f'{way}.execute(text("ALTER TABLE {table} DROP COLUMN {{}} {column}"))'
+        is_repeatable = "transactional=False" in text
+        once, still = ("IF NOT EXISTS", "IF EXISTS") if is_repeatable else ("", "")
         for method, body in (
             ("write up()", up.format(once)),
             ("write run_on_workspace()", up.format(once)),
-            ("write down(), or delete it", down),
-            ("write down_on_workspace(), or delete it", down),
+            ("write down(), or delete it", down.format(still)),
+            ("write down_on_workspace(), or delete it", down.format(still)),
             ("write run_data_migration()", "pass"),
         ):
             text = text.replace(f'raise NotImplementedError("{method}")', body)

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -53,7 +53,7 @@ def pgbouncer(database_url: str, **settings: str) -> Iterator[str]:
             [PROGRAM, str(folder / "ini")],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            **_other_user(folder),
+            **_other_user(folder, str(info.get("host", ""))),
         )
         try:
             wait_until(lambda: _listens(port))
@@ -65,20 +65,14 @@ def pgbouncer(database_url: str, **settings: str) -> Iterator[str]:
             process.wait(timeout=30)
 
 
-def _other_user(folder: Path) -> dict[str, object]:
-    """It refuses to run as root."""
+def _other_user(folder: Path, host: str) -> dict[str, object]:
+    """Give who runs it: it refuses to be root, and has to reach the server's socket."""
     if os.geteuid() != 0:
         return {}
-    user = "postgres" if _user_exists("postgres") else "nobody"
+    user = Path(host).owner() if host.startswith("/") else "nobody"
     for path in (folder, *folder.iterdir()):
         shutil.chown(path, user)
-    return {"user": user, "extra_groups": []}
-
-
-def _user_exists(name: str) -> bool:
-    with suppress(KeyError):
-        return bool(pwd.getpwnam(name))
-    return False
+    return {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
 def _free_port() -> int:
