@@ -43,13 +43,7 @@ from upgrader.runner.stop import StopToken
 from upgrader.version import ReleaseVersion
 
 EventT = TypeVar("EventT", bound=Event)
-_ProgressKey = tuple[
-    str | None,
-    bool,
-    frozenset[tuple[str, AttemptStatus, Direction]],
-    frozenset[str],
-    ReleaseVersion | None,
-]
+_ProgressKey = tuple[object, ...]
 
 
 class RecordingSink:
@@ -87,7 +81,7 @@ class InMemoryHistoryStore:
     def snapshot(self) -> HistorySnapshot:
         """Read how far every scope is."""
         shared: dict[_ProgressKey, Progress] = {}
-        progress = {scope: self._progress(scope, shared) for scope in self._places}
+        progress = {scope: self._progress(scope, shared) for scope in self._places if self._is_known(scope)}
         instance = progress.pop(Scope(), Progress())
         workspaces = {
             scope.workspace_id: each for scope, each in progress.items() if scope.workspace_id is not None
@@ -169,7 +163,7 @@ class InMemoryHistoryStore:
 
     def record_through(self, through: Mapping[Scope, ReleaseVersion | None]) -> None:
         """Record how far scopes are; a scope without any row is left out."""
-        self._through.update({scope: version for scope, version in through.items() if scope in self._places})
+        self._through.update({scope: version for scope, version in through.items() if self._is_known(scope)})
 
     def quarantine(
         self, workspace_ids: Iterable[str], *, reason: str, by: str, executed_by: str
@@ -215,6 +209,10 @@ class InMemoryHistoryStore:
 
     def _of(self, scope: Scope) -> Iterator[Attempt]:
         return (self._rows[place] for place in self._places.get(scope, {}).values())
+
+    def _is_known(self, scope: Scope) -> bool:
+        """Tell whether any row says something of the state of a scope."""
+        return any(row.changes_state for row in self._of(scope))
 
     def _latest(self, scope: Scope) -> Sequence[Attempt]:
         latest: dict[str, Attempt] = {}

@@ -10,7 +10,9 @@ _KEPT = """
 select workspace_id, enrolled, is_baseline, completed, completed_digest, open, open_digest
 from upgrader.scope order by workspace_id nulls first
 """
-_IN_HISTORY = "select distinct workspace_id from upgrader.history where forgotten_at is null"
+_IN_HISTORY = (
+    "select distinct workspace_id from upgrader.history where forgotten_at is null and changes_state"
+)
 
 
 def assert_scopes_are_as_rebuilt(connection: psycopg.Connection[Any]) -> None:
