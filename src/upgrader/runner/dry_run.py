@@ -16,12 +16,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import cast
 
-import psycopg
 from sqlalchemy import Connection
 
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
-from upgrader.database.failures import database_error, is_connection_lost
+from upgrader.database.failures import is_connection_lost
 from upgrader.database.leftovers import guarded
 from upgrader.database.trial import LockedTable, Trial
 from upgrader.errors import ConnectionLostError, StepError
@@ -38,11 +37,12 @@ from upgrader.history.layout import bring_up_to_date, check_block
 from upgrader.model import Direction, Outcome, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.excuses import Excuses
 from upgrader.runner.execution import LeftOut
 from upgrader.runner.explanation import explaining
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
-from upgrader.runner.result import NotSimulated, RunReport, StepResult, TableLock
+from upgrader.runner.result import RunReport, StepResult, TableLock
 from upgrader.runner.stop import HardStop
 from upgrader.runner.timeouts import timeouts_of
 from upgrader.runner.upgrade import RunParts, count_tables
@@ -53,11 +53,6 @@ from upgrader.survey import Survey, take_survey
 
 _WATCH_EVERY = 25  # workspaces between two looks at a long list of locks
 _LONG_LIST = 2000  # locks
-_NEW_ENUM_VALUE = "55P04"
-_UNDEFINED = ("42P01", "42703", "42704", "42883", "3F000")  # table, column, object, function, schema
-# What only shows where something is not there yet: NULLs that a backfill fills, a unique index (ON CONFLICT, FK).
-_UNPREPARED = ("23502", "42P10", "42830")
-_INVALID_TEXT = "22P02"
 
 
 class LimitReached(Exception):  # noqa: N818 - not an error: the dry run has seen what it may
@@ -77,7 +72,7 @@ class DryRun:
         self._trial: Trial
         self._survey: Survey
         self._locks: dict[str, TableLock] = {}
-        self._left_out: set[str] = set()
+        self._excuses = Excuses(report.not_simulated)
         self._undoing = False
         self._replayed: Sequence[Step] = ()  # done anew at the beginning of a new transaction
         self._limit = options.failure_limit(parts.settings)
@@ -182,7 +177,7 @@ class DryRun:
         self._note(self._trial.end())
         self._trial.begin()
         for step in self._replayed:
-            if step.transactional and step.name not in self._left_out:
+            if step.transactional and not self._excuses.covers(step):
                 began = time.monotonic()
                 self._call(step, None, 0, 0)
                 self._trial.note_locks(began, is_kept=True)
@@ -270,7 +265,7 @@ class DryRun:
     ) -> StepResult | None:
         """Try one step; None where it is not simulated."""
         if not step.transactional:
-            self._leave_out(step, "it runs outside a transaction")
+            self._excuses.leave_out(step, "it runs outside a transaction")
             return None
         scope, began, started = (
             Scope(workspace.id if workspace else None),
@@ -290,9 +285,9 @@ class DryRun:
         except BaseException as error:
             if self._is_lost():
                 raise ConnectionLostError("the server ended the connection during the dry run") from error
-            reason = self._excuse(error)
+            reason = self._excuses.reason(error)
             if reason is not None:
-                self._leave_out(step, reason)
+                self._excuses.leave_out(step, reason)
                 return None
             status, text = self._parts.steps.end_of(guarded(error))
         if workspace is None and status is done:
@@ -368,22 +363,6 @@ class DryRun:
             skips=workspace is not None,
         )
 
-    def _excuse(self, error: BaseException) -> str | None:
-        found = database_error(error)
-        if found is None:
-            return None
-        if found.sqlstate == _NEW_ENUM_VALUE:
-            return "it uses an enum value that is new in the same transaction"
-        if self._report.not_simulated and _may_lack_something(found):
-            names = ", ".join(entry.step.name for entry in self._report.not_simulated)
-            return f"it may need what was not simulated ({names}): {found.diag.message_primary}"
-        return None
-
-    def _leave_out(self, step: Step, reason: str) -> None:
-        if step.name not in self._left_out:
-            self._left_out.add(step.name)
-            self._report.not_simulated.append(NotSimulated(step, reason))
-
     def _end_early(self, last: PlannedVersion | None, at: PlannedVersion) -> None:
         self._report.simulated_to = last.version if last else None
         looked = f"up to the barrier after {last.version}" if last else self._at_least
@@ -417,8 +396,3 @@ class DryRun:
         if plan.stop is None or plan.stop.reason is StopReason.FILTERED:
             return Outcome.DONE
         return Outcome.STOPPED_AT_BARRIER if plan.stop.reason is StopReason.SLOW_DEFERRED else Outcome.REFUSED
-
-
-def _may_lack_something(error: psycopg.Error) -> bool:
-    is_new_enum_value = error.sqlstate == _INVALID_TEXT and " enum " in str(error.diag.message_primary)
-    return error.sqlstate in (*_UNDEFINED, *_UNPREPARED) or is_new_enum_value

@@ -112,7 +112,7 @@ class ScriptRun(DryRun):
     def _record(self, step: Step, workspace: Workspace | None, index: int, total: int) -> StepResult | None:
         """Try a step that runs outside a transaction, without the statements that cannot run inside one."""
         # Later steps that need what is not done here are excused.
-        self._leave_out(step, "it runs outside a transaction")
+        self._excuses.leave_out(step, "it runs outside a transaction")
         scope = Scope(workspace.id if workspace else None)
         self._parts.emit(StepStarted(step, scope, 0))
         self._book.is_recording = True
