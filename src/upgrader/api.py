@@ -22,7 +22,6 @@ from upgrader.runner.enrolling import MarkReport, enrol_by_hand, write_baseline
 from upgrader.runner.forgetting import forget_by_hand
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, failure_limit, plan_options
 from upgrader.runner.result import RunReport
-from upgrader.runner.script import Script
 from upgrader.runner.setting_aside import SettingAside, bring_back, set_aside
 from upgrader.runner.stop import StopToken
 from upgrader.runner.upgrade import UpgradeRun
@@ -32,12 +31,9 @@ from upgrader.sequence.planner import make_plan
 from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import Settings
 from upgrader.status.build import StatusQuery, build_status
-from upgrader.status.case import Case
-from upgrader.status.explanation import Explanation, Subject
 from upgrader.status.report import StatusReport
 from upgrader.status.running import find_running
 from upgrader.status.waiting import StatusPoll, StatusWait, ignore_polls
-from upgrader.status.why import explain
 from upgrader.survey import Survey, take_survey
 from upgrader.version import ApplicationVersion, ReleaseVersion
 
@@ -45,6 +41,8 @@ if TYPE_CHECKING:
     from upgrader.check.options import CheckOptions
     from upgrader.check.report import CheckReport
     from upgrader.generate.autogenerate.generation import GeneratedCommands
+    from upgrader.runner.script import Script
+    from upgrader.status.explanation import Explanation, Subject
 
 
 @dataclass(frozen=True)
@@ -421,6 +419,9 @@ class Upgrader:
         Raises:
             OperatorError: there is nothing of that name, or more than one step.
         """
+        from upgrader.status.case import Case
+        from upgrader.status.why import explain
+
         sequence = self.registry.sequence
         settings = self._access.run_settings
         with translating(), self._access.reading() as reading:

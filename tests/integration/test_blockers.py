@@ -14,6 +14,7 @@ from tests.support.project import Project
 from tests.support.server import Role, wait_until
 from upgrader.database.blockers import cancel_wait, find_wait
 from upgrader.model import Blocker, LockWait
+from upgrader.redaction import Redactor
 
 
 @pytest.fixture
@@ -174,6 +175,21 @@ def test_long_query_is_cut(busy: Project):
     assert query is not None
     assert query.startswith("select note from busy")
     assert len(query) == 201
+
+
+def test_secret_across_the_cut_is_not_told(busy: Project):
+    """Secrets go before a query is cut: half of one is none that anybody recognises."""
+    url = "postgresql://app:hunter2hunter2@db.example/shop"
+    for filler in (150, 160, 170, 180):
+        start = f"select '{'x' * filler}', '{url}' from busy"
+        with (
+            holding(busy, start),
+            waiting(busy.database_url, "alter table busy add x int") as pid,
+            busy.connect() as connection,
+        ):
+            found = find_wait(connection, pid, redact=Redactor().redact)
+        assert found is not None
+        assert "hunter" not in str(found)
 
 
 def test_nothing_is_waited_for(busy: Project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -221,3 +222,92 @@ def test_progress_of_a_long_build(busy: Project):
     seen = [event.index for event in sink.of(StepProgress) if event.index is not None]
     assert any(index.phase.startswith("building index") for index in seen)
     assert all(index.percent is None or 0 < index.percent < 100 for index in seen)
+
+
+MAY_STUMBLE = f"""
+    if connection.execute(text("select stumbles from switch")).scalar():
+        raise RuntimeError("stumbled")
+    {HELPER.replace(")", ", unique=True)")}
+    """
+
+
+@pytest.fixture
+def switch(busy: Project) -> Callable[[bool], None]:
+    """Say whether the command that may stumble does so, before it comes to its index."""
+    with busy.connect() as connection:
+        connection.execute("create table switch as select true as stumbles")
+    busy.fast("1.0.0", 1, "Index", MAY_STUMBLE, transactional=False)
+
+    def turn(stumbles: bool) -> None:
+        with busy.connect() as connection:
+            connection.execute("update switch set stumbles = %s", [stumbles])
+
+    return turn
+
+
+def oid_of_index(project: Project) -> int:
+    ((oid,),) = project.query("select 'busy_note'::regclass::oid::bigint")
+    return int(oid)
+
+
+def build_in_vain(project: Project) -> int:
+    """Leave an invalid index, as an administrator who was interrupted."""
+    with project.connect() as connection, pytest.raises(psycopg.errors.UniqueViolation):
+        connection.execute("create unique index concurrently busy_note on busy (note)")
+    return oid_of_index(project)
+
+
+@pytest.mark.parametrize("stumbling", [(True, False), (False, True, False), (True, True, False, False)])
+def test_foreign_invalid_index_is_never_dropped(
+    busy: Project, switch: Callable[[bool], None], stumbling: tuple[bool, ...]
+):
+    """However many attempts failed meanwhile, and whether they came to the index or not."""
+    oid = build_in_vain(busy)
+    for stumbles in stumbling:
+        switch(stumbles)
+        (failure,) = upgrade(busy).failures
+        reason = "stumbled" if stumbles else "and not by an unfinished attempt of this step"
+        assert reason in str(failure.error)
+    assert oid_of_index(busy) == oid
+
+
+def test_foreign_invalid_index_between_two_attempts_is_not_dropped(
+    busy: Project, switch: Callable[[bool], None]
+):
+    """The attempt before tells that it has left none."""
+    switch(True)
+    assert upgrade(busy).failures
+    oid = build_in_vain(busy)
+    switch(False)
+    (failure,) = upgrade(busy).failures
+    assert "and not by an unfinished attempt of this step" in str(failure.error)
+    assert oid_of_index(busy) == oid
+
+
+def test_own_invalid_index_is_mended_after_more_failures(busy: Project, switch: Callable[[bool], None]):
+    """What an attempt has left is its own also when the next one did not come to it."""
+    switch(False)
+    assert "left behind: the invalid index public.busy_note" in str(upgrade(busy).failures[0].error)
+    switch(True)
+    assert upgrade(busy).failures
+    switch(False)
+    with busy.connect() as connection:
+        connection.execute("update busy set note = id")
+    assert upgrade(busy).failures == []
+    assert indexes(busy) == {"busy_note": True}
+
+
+def test_invalid_index_of_a_killed_attempt_is_mended(busy: Project, switch: Callable[[bool], None]):
+    """A killed attempt tells nothing of what it left: what shows up after it may be its own."""
+    switch(True)
+    assert upgrade(busy).failures
+    with busy.connect() as connection:
+        connection.execute(
+            "update upgrader.history set status = 'running', error_message = null where status = 'failed'"
+        )
+    build_in_vain(busy)
+    with busy.connect() as connection:
+        connection.execute("update busy set note = id")
+    switch(False)
+    assert upgrade(busy).failures == []
+    assert indexes(busy) == {"busy_note": True}

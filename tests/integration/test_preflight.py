@@ -79,6 +79,15 @@ def test_open_transaction_is_named(project: Project):
     assert found(project, CHECK.LONG_TRANSACTIONS, **none) == []
 
 
+def test_secret_across_the_cut_is_not_told(project: Project):
+    """Secrets go before a query is cut: half of one is none that anybody recognises."""
+    for filler in (110, 120, 130):
+        query = f"select '{'x' * filler}',{' ' * 400} 'postgresql://app:hunter2hunter2@db.example/shop'"
+        with open_transaction(project, query):
+            (finding,) = found(project, CHECK.LONG_TRANSACTIONS, preflight={"long_transaction_seconds": 0})
+        assert "hunter" not in finding.message
+
+
 def test_role_that_may_not_look_into_other_sessions_says_so(project: Project, make_role: Callable[..., Role]):
     """With the grant that would let it."""
     role = make_role()

@@ -189,3 +189,19 @@ def test_url_that_says_more_wins(project: Project):
     assert shown(project)["url"][0] == "90s"
     with psycopg.connect(url) as connection:
         assert connection.execute("show statement_timeout").fetchone() == ("90s",)
+
+
+def test_errors_know_how_long_their_statement_took(project: Project):
+    """What tells a timeout from a cancel where the server speaks another language."""
+    body = """
+    from upgrader.database.failures import seconds_of
+    try:
+        connection.execute(text("set local statement_timeout = 300"))
+        connection.execute(text("select pg_sleep(60)"))
+    except Exception as error:
+        assert 0.29 < seconds_of(error.orig) < 30, seconds_of(error.orig)
+        raise RuntimeError("it was noted") from None
+    """
+    project.fast("1.0.0", 1, "Slow", body)
+    (failure,) = upgrade(project).failures
+    assert "it was noted" in str(failure.error)

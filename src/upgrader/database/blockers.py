@@ -6,7 +6,7 @@ anybody. So somebody else has to look meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import psycopg
@@ -74,8 +74,12 @@ select pg_cancel_backend(pid) from pg_locks where pid = %s and not granted and w
 """
 
 
-def find_wait(driver: psycopg.Connection, pid: int) -> LockWait | None:
-    """Tell what the session `pid` waits for, and who is in its way; None where it waits for no lock."""
+def find_wait(driver: psycopg.Connection, pid: int, *, redact: Callable[[str], str] = str) -> LockWait | None:
+    """Tell what the session `pid` waits for, and who is in its way; None where it waits for no lock.
+
+    Args:
+        redact: takes secrets out of the queries of others, before they are cut: half of one is not recognised.
+    """
     if driver.execute(_IS_WAITING, [pid]).fetchone() != (True,):
         return None
     row = driver.execute(_AWAITED, [pid]).fetchone()
@@ -88,7 +92,7 @@ def find_wait(driver: psycopg.Connection, pid: int) -> LockWait | None:
         seconds=seconds,
         started=started,
         keeps_others_waiting=locktype == "relation" and mode in _KEEPS_OTHERS_WAITING,
-        blockers=_blockers(driver, pid),
+        blockers=_blockers(driver, pid, redact),
     )
 
 
@@ -97,7 +101,7 @@ def cancel_wait(driver: psycopg.Connection, pid: int, wait: LockWait) -> bool:
     return driver.execute(_CANCEL, [pid, wait.started]).fetchone() == (True,)
 
 
-def _blockers(driver: psycopg.Connection, pid: int) -> tuple[Blocker, ...]:
+def _blockers(driver: psycopg.Connection, pid: int, redact: Callable[[str], str]) -> tuple[Blocker, ...]:
     """Follow the queue to those that wait for nobody."""
     blocked_by: dict[int, list[int]] = {}
     level = [pid]
@@ -112,7 +116,7 @@ def _blockers(driver: psycopg.Connection, pid: int) -> tuple[Blocker, ...]:
     held = driver.execute(_HELD, [list(blocked_by), sorted(others)]).fetchall()
     heads = {other for other in others if not blocked_by.get(other)}
     sessions = [
-        _session(row, held, is_waiting=row[0] not in heads)
+        _session(row, held, is_waiting=row[0] not in heads, redact=redact)
         for row in driver.execute(_SESSIONS, [sorted(others)]).fetchall()
     ]
     found_blockers = [*_prepared(held), *sessions]
@@ -120,7 +124,13 @@ def _blockers(driver: psycopg.Connection, pid: int) -> tuple[Blocker, ...]:
     return tuple(found_blockers[:_NAMED_AT_MOST])
 
 
-def _session(row: tuple[Any, ...], held: Iterable[tuple[Any, ...]], *, is_waiting: bool) -> Blocker:
+def _session(
+    row: tuple[Any, ...],
+    held: Iterable[tuple[Any, ...]],
+    *,
+    is_waiting: bool,
+    redact: Callable[[str], str],
+) -> Blocker:
     pid, user, application_name, client, backend_type, state, seconds, query, is_hidden = row
     mode, locked = _strongest([lock for lock in held if lock[0] == pid and lock[2] is not is_waiting])
     return Blocker(
@@ -131,7 +141,7 @@ def _session(row: tuple[Any, ...], held: Iterable[tuple[Any, ...]], *, is_waitin
         backend_type=backend_type or "client backend",
         state=state,
         transaction_seconds=seconds,
-        query=None if is_hidden else _cut(query),
+        query=None if is_hidden else _cut(redact(query or "")),
         lock_mode=mode,
         locked=locked,
         is_waiting=is_waiting,
@@ -179,6 +189,6 @@ def _object(locktype: str, table: str | None, *, is_ours: bool) -> str:
     return f"the {locktype} lock" if table is None else f"the {locktype} lock of {table}"
 
 
-def _cut(query: str | None) -> str | None:
-    text = " ".join((query or "")[: _QUERY_CHARACTERS * 4].split())
+def _cut(query: str) -> str:
+    text = " ".join(query.split())
     return text if len(text) <= _QUERY_CHARACTERS else f"{text[:_QUERY_CHARACTERS]}…"

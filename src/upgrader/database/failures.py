@@ -25,6 +25,7 @@ _REPEATABLE = {
 _STATEMENT_CHARACTERS = 2000
 _TERMINATED = ("57P01", "57P02", "57P03", "25P03", "57P05")  # terminated, crashed, shutting down, time-outs
 _AUTHOR_FRAMES = 3
+_SECONDS = "_upgrader_seconds"
 _SHOWN_OF_GROUP = 10
 _LONGEST_CHAIN = 20
 _NO_EXTENSION = "0A000"  # feature_not_supported: what CREATE EXTENSION says where the files are not there
@@ -39,6 +40,17 @@ def database_error(error: BaseException) -> psycopg.Error | None:
         if isinstance(link, DBAPIError) and isinstance(link.orig, psycopg.Error):
             return link.orig
     return None
+
+
+def note_seconds(error: psycopg.Error, seconds: float) -> None:
+    """Write on an error how long its statement had taken."""
+    setattr(error, _SECONDS, seconds)
+
+
+def seconds_of(error: psycopg.Error) -> float | None:
+    """Give how long the statement behind an error had taken; None where it went past SQLAlchemy."""
+    seconds: float | None = getattr(error, _SECONDS, None)
+    return seconds
 
 
 def repeatable_reason(error: BaseException) -> str | None:

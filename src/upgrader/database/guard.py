@@ -16,6 +16,7 @@ import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, ExceptionContext, RootTransaction, event
 
+from upgrader.database.failures import note_seconds
 from upgrader.database.origin import Origin, find_origin
 from upgrader.database.statements import forbidden_statement
 from upgrader.errors import GuardError
@@ -25,8 +26,8 @@ _OBSERVER = "upgrader_observer"
 _TRANSACTION = "upgrader_transaction"
 EARLIER_ATTEMPTS = "upgrader_earlier_attempts"
 """Key of `Connection.info`: how often this step was tried before; what an unfinished attempt left may be removed."""
-EARLIER_FAILURE = "upgrader_earlier_failure"
-"""Key of `Connection.info`: what the attempt before this one failed with, as the history tells it; "" if nothing."""
+FOREIGN_INDEXES = "upgrader_foreign_indexes"
+"""Key of `Connection.info`: oids of invalid indexes that no earlier attempt of this step can have left."""
 NOTE = "upgrader_note"
 """Key of `Connection.info`: a function that is told of each statement before it is executed."""
 _REMEDY = "let the runner end the transaction; begin_nested() gives a savepoint that may be rolled back"
@@ -143,11 +144,11 @@ def _before_statement(
     note = info.get(NOTE)
     if note is not None:
         note(statement)
+    context._upgrader_started = time.perf_counter()
     if info.get(_OBSERVER) is not None:
         status = cursor.connection.info.transaction_status
         context._upgrader_in_transaction = status is not TransactionStatus.IDLE
         context._upgrader_transaction = info[_TRANSACTION]
-        context._upgrader_started = time.perf_counter()
 
 
 def _after_statement(
@@ -160,14 +161,17 @@ def _after_statement(
 
 
 def _after_failure(failure: ExceptionContext) -> None:
-    """Tell the observer of a statement that the server refused."""
-    connection, context = failure.connection, failure.execution_context
-    if connection is None or context is None or not isinstance(failure.original_exception, psycopg.Error):
+    """Write down how long a statement took that the server refused, and tell the observer of it."""
+    connection, context, error = failure.connection, failure.execution_context, failure.original_exception
+    if connection is None or context is None or not isinstance(error, psycopg.Error):
         return
+    started = getattr(context, "_upgrader_started", None)
+    if started is not None:
+        note_seconds(error, time.perf_counter() - started)
     if connection.closed or connection.invalidated:
         return
     observer: StatementObserver | None = connection.info.get(_OBSERVER)
-    if observer is not None and hasattr(context, "_upgrader_started"):
+    if observer is not None and started is not None:
         _tell(observer, context.cursor, failure.statement or "", failure.parameters, context, has_failed=True)
 
 

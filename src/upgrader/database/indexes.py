@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from upgrader.database.connect import identifier
-from upgrader.database.guard import EARLIER_ATTEMPTS, EARLIER_FAILURE
+from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
 from upgrader.database.recording import is_recording
 from upgrader.errors import StepError
 
@@ -16,7 +16,7 @@ _LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer names in silence
 
 _FIND = """
 select i.indexrelid::regclass::text, i.indisvalid and i.indisready, pg_get_indexdef(i.indexrelid),
-    i.indrelid = to_regclass(:table)
+    i.indrelid = to_regclass(:table), i.indexrelid::bigint
 from pg_class c
 join pg_index i on i.indexrelid = c.oid
 where c.relnamespace = (select relnamespace from pg_class where oid = to_regclass(:table)) and c.relname = :name
@@ -125,7 +125,7 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
     found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
     if found is None:
         return False
-    qualified, is_valid, definition, is_on_table = found
+    qualified, is_valid, definition, is_on_table, oid = found
     if not is_on_table:
         raise StepError(
             f"there is an index {qualified} of another table: {definition}", hint="choose another name"
@@ -145,11 +145,9 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
             f"the index {qualified} is invalid, and pid {pids} may be building it",
             hint="wait until that session has finished, then run the upgrade again",
         )
-    foreign = f"there is an invalid index {qualified}, and not by an unfinished attempt of this step"
-    # The attempt before found it there and did not build it; so it is not its own now either.
-    if not connection.info.get(EARLIER_ATTEMPTS) or foreign in connection.info.get(EARLIER_FAILURE, ""):
+    if not connection.info.get(EARLIER_ATTEMPTS) or oid in connection.info.get(FOREIGN_INDEXES, ()):
         raise StepError(
-            foreign,
+            f"there is an invalid index {qualified}, and not by an unfinished attempt of this step",
             hint=f"look at it, then remove it: DROP INDEX CONCURRENTLY {qualified};",
         )
     _execute(connection, f"drop index concurrently if exists {qualified}")

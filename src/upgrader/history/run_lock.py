@@ -17,6 +17,7 @@ from upgrader.history.keys import LockKeys
 
 _POLL_SECONDS = 0.2
 _EVENT_SECONDS = 1.0
+_QUERY_CHARACTERS = 200
 
 # Who holds an advisory lock of a 64-bit key, and since when its run has executed nothing. Where the role may
 # not see another role's sessions, the times are unknown.
@@ -25,7 +26,7 @@ select l.pid, a.application_name, a.client_addr::text, a.backend_start,
     extract(epoch from now() - a.backend_start)::float8,
     (select min(extract(epoch from now() - s.state_change)) filter (where s.state_change is not null)::float8
        from pg_stat_activity s where s.application_name = a.application_name and s.datname = a.datname),
-    left(a.query, 200), a.state
+    left(a.query, 10000), a.state
 from pg_locks l left join pg_stat_activity a using (pid)
 where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
@@ -54,8 +55,19 @@ class RunLock:
     session that *waits* in pg_advisory_lock(): hence pg_try_advisory_lock(), polled.
     """
 
-    def __init__(self, connector: Connector, schema: str, *, run_id: str, emit: EventSink) -> None:
+    def __init__(
+        self,
+        connector: Connector,
+        schema: str,
+        *,
+        run_id: str,
+        emit: EventSink,
+        redact: Callable[[str], str] = str,
+    ) -> None:
         """Connect; the lock is not taken yet.
+
+        Args:
+            redact: takes secrets out of what a killed run still executes.
 
         Raises:
             DatabaseUnavailableError: there is no connection to be had.
@@ -64,6 +76,7 @@ class RunLock:
         self._schema = schema
         self._keys = LockKeys.of(schema)
         self._emit = emit
+        self._redact = redact
         self._driver = connector.connect()
         self._is_wanted = False
         self._poll = select.poll() if hasattr(select, "poll") else None
@@ -167,7 +180,7 @@ class RunLock:
             return f"waiting for another upgrade to end: {_describe(holders, self._announced())}"
         pids = ", ".join(f"pid {holder.pid}" for holder in holders) or "a session"
         query = next((holder.query for holder in holders if holder.query), None)
-        doing = f": {' '.join(query.split())}" if query else ""
+        doing = f": {' '.join(self._redact(query).split())[:_QUERY_CHARACTERS]}" if query else ""
         return f"waiting for {pids}, left by a killed run, to finish{doing}"
 
     def _held(self, key: int, reason: str) -> LockHeldError:

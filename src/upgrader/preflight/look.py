@@ -85,11 +85,11 @@ class Inspector:
 
     def under_the_lock(self, driver: psycopg.Connection) -> tuple[PreflightFinding, ...]:
         """Ask everything else; of the history only a run itself can tell, and does so next."""
-        return self._kept(judge(read_facts(driver, self.question)))
+        return self._kept(judge(self._facts(driver)))
 
     def alone(self, driver: psycopg.Connection, connector: Connector) -> PreflightReport:
         """Look at everything, without a lock."""
-        facts = read_facts(driver, self.question)
+        facts = self._facts(driver)
         found = [*self.before_the_lock(driver, connector), *judge(facts)]
         found += history(driver, facts, schema=self.question.history_schema)
         return PreflightReport(
@@ -99,6 +99,9 @@ class Inspector:
             findings=self._kept(found),
             ignored=tuple(check for check in _ORDER if check in self.ignore),
         )
+
+    def _facts(self, driver: psycopg.Connection) -> Facts:
+        return read_facts(driver, self.question, redact=self.redact)
 
     def _kept(self, found: Iterable[PreflightFinding]) -> tuple[PreflightFinding, ...]:
         kept = [

@@ -28,12 +28,18 @@ T = TypeVar("T")
 Document = Mapping[str, Any]
 
 
-def read_facts(driver: psycopg.Connection, question: Question) -> Facts:
-    """Ask the server, in one message; writes nothing and takes no lock of its own."""
+def read_facts(
+    driver: psycopg.Connection, question: Question, *, redact: Callable[[str], str] = str
+) -> Facts:
+    """Ask the server, in one message; writes nothing and takes no lock of its own.
+
+    Args:
+        redact: takes secrets out of the queries of others, before they are cut.
+    """
     row = send_message(driver, question.sql)
     assert row is not None
     assert row[0] is not None
-    return facts_of(json.loads(row[0]))
+    return facts_of(_without_secrets(json.loads(row[0]), redact))
 
 
 def facts_of(found: Document) -> Facts:
@@ -55,6 +61,13 @@ def facts_of(found: Document) -> Facts:
         indexes=_some(InvalidIndex, found["indexes"]),
         slots=_some(IdleSlot, found["slots"]),
     )
+
+
+def _without_secrets(found: dict[str, Any], redact: Callable[[str], str]) -> Document:
+    for kind in ("transactions", "vacuums"):
+        for one in found[kind]["shown"] or ():
+            one["query"] = redact(one["query"] or "")
+    return found
 
 
 def _some(kind: Callable[..., T], found: Document) -> Some[T]:

@@ -120,7 +120,13 @@ class DatabaseAccess:
         with ExitStack() as stack:
             stack.enter_context(translating())
             connector = self._connector(stack, f"upgrader/{run_id}")
-            lock = RunLock(connector, self.settings.history_schema, run_id=run_id, emit=self.emit)
+            lock = RunLock(
+                connector,
+                self.settings.history_schema,
+                run_id=run_id,
+                emit=self.emit,
+                redact=self._redactor.redact,
+            )
             stack.callback(lock.close)
             inspector = self._inspector(only_marks=only_marks)
             # Before the lock: one that a proxy hands to somebody else would stay there.

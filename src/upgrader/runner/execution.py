@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, is_terminated, repeatable_reason
-from upgrader.database.guard import EARLIER_ATTEMPTS, EARLIER_FAILURE
+from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
 from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
 from upgrader.database.session import StepTransaction
@@ -25,7 +25,7 @@ from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Works
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.explanation import explain, translate_time_error
-from upgrader.runner.index_check import check_indexes, last_refusal, note_indexes
+from upgrader.runner.index_check import check_indexes, foreign_indexes, note_indexes
 from upgrader.runner.lock_watch import WatchedStep
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop, Interrupted
@@ -291,7 +291,7 @@ class Execution:
             observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
         )
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
-        connection.info[EARLIER_FAILURE] = last_refusal(self._store, self._attempt)
+        connection.info[FOREIGN_INDEXES] = foreign_indexes(self._store, self._attempt, before)
         driver = session.driver
         self._begin_watch(self._timeouts.lock_seconds)
         try:

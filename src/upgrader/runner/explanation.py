@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from upgrader.database.failures import LOCK_TIMEOUT, database_error, repeatable_reason
+from upgrader.database.failures import LOCK_TIMEOUT, database_error, repeatable_reason, seconds_of
 from upgrader.errors import StepError
 from upgrader.model import Scope, Step
 from upgrader.runner.lock_watch import BLOCKING, STOPPED, TOO_LONG, LockWatch, WatchedStep
@@ -16,6 +16,7 @@ from upgrader.runner.timeouts import Timeouts, timeouts_of
 _LOCK_NOT_AVAILABLE = "55P03"
 _QUERY_CANCELED = "57014"
 _IDLE_IN_TRANSACTION = "25P03"
+_NEARLY = 0.99  # clocks of two machines
 _QUIETER = "or run the upgrade again at a quieter time"
 
 
@@ -86,7 +87,10 @@ def is_statement_timeout(error: BaseException, timeouts: Timeouts) -> bool:
     message = found.diag.message_primary or ""
     if message.startswith("canceling statement"):
         return "statement timeout" in message
-    return bool(timeouts.statement_seconds)  # the server speaks another language
+    # The server speaks another language. A clock of the server's is as old as its statement, ours a little older.
+    seconds = seconds_of(found)
+    limit = timeouts.statement_seconds
+    return bool(limit) and (seconds is None or seconds >= limit * _NEARLY)
 
 
 def _instead(translated: StepError, error: BaseException) -> StepError:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import psycopg
 
@@ -154,11 +154,10 @@ class LockWatch:
             self._drop()
 
     def _look(self, driver: psycopg.Connection, watched: WatchedStep) -> None:
-        wait = find_wait(driver, watched.pid)
+        wait = find_wait(driver, watched.pid, redact=self.redact)
         if self._watched is not watched:  # it has ended meanwhile
             return
         if wait is not None:
-            wait = replace(wait, blockers=tuple(self._redacted(one) for one in wait.blockers))
             watched.note(wait)
             reason = self._reason_to_end(watched, wait)
             if reason is not None:
@@ -182,9 +181,6 @@ class LockWatch:
             return BLOCKING if is_over else None
         longest = watched.concurrent_wait_seconds
         return TOO_LONG if longest and wait.seconds >= longest else None
-
-    def _redacted(self, blocker: Blocker) -> Blocker:
-        return replace(blocker, query=self.redact(blocker.query)) if blocker.query else blocker
 
     def _connected(self) -> psycopg.Connection | None:
         if self._driver is None:
