@@ -63,6 +63,7 @@ class UpgradeRun:
         self._survey: Survey  # what was read last
         self._plan: Plan  # what follows from it
         self._due = 0  # completed steps, once the version at hand is through
+        self._done_when_planned = 0
 
     def execute(self) -> RunReport:
         """Run until the plan is empty or something holds it. The run lock is held already.
@@ -124,6 +125,7 @@ class UpgradeRun:
                 if not self._run_version(version):
                     break
             self._plan = replace(self._plan, versions=_deferred_only(self._plan))
+            self._done_when_planned = self._report.completed
         self._finish()
 
     def _begin(self) -> None:
@@ -152,6 +154,7 @@ class UpgradeRun:
         if hasattr(self, "_survey"):
             del self._survey, self._plan
         survey = look(parts, at_barrier=at_barrier)
+        self._done_when_planned = self._report.completed
         if not survey.state.is_first:
             application = parts.settings.app_version
             raise_through(survey.state, parts.sequence, application=application, store=parts.store)
@@ -225,7 +228,8 @@ class UpgradeRun:
             if member.progress.enrolment is None and not parts.settings.unenrolled_run_all
         ]
         if parts.stop.requested and not report.left:
-            report.left = sum(version.step_count for version in plan.versions)
+            done = report.completed - self._done_when_planned
+            report.left = max(0, sum(version.step_count for version in plan.versions) - done)
         report.outcome = self._outcome(plan)
 
     def _outcome(self, plan: Plan) -> Outcome:
