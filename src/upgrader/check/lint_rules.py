@@ -65,8 +65,8 @@ def _is_open(step: Step, settings: Settings, live: LiveDatabase | None) -> bool:
 def _note_closed(book: CheckBook, closed: Iterable[Step]) -> None:
     count = len(set(closed))
     if count:
-        what = "1 command was" if count == 1 else f"{count} commands were"
-        book.note([f"the SQL of {what} not linted: released or completed, and so not to be changed"])
+        what = "1 command" if count == 1 else f"{count} commands"
+        book.note([f"the SQL of {what} was not linted: released or completed, and so not to be changed"])
 
 
 def _sizes(live: LiveDatabase | None, statements: Sequence[StepStatements]) -> TableSizes | None:

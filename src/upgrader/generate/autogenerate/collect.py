@@ -15,6 +15,7 @@ from upgrader.generate.autogenerate.constraints import (
     add_unique,
     compare_checks,
     drop_constraint,
+    warn_of_primary_key,
 )
 from upgrader.generate.autogenerate.ground import Ground
 from upgrader.generate.autogenerate.indexes import compare_indexes
@@ -39,6 +40,7 @@ def collect_changes(connection: Connection, ground: Ground) -> Changes:
         _collect(operation, ground)
     for table in ground.scope.tables:
         if (table.schema or ground.scope.default_schema, table.name) not in whole:
+            warn_of_primary_key(table, ground)
             compare_checks(table, ground)
             compare_indexes(table, ground)
     ground.changes.main.sort(key=lambda change: change.stage)

@@ -32,10 +32,21 @@ def add_column(table: Table, column: Column[Any], ground: Ground) -> None:
     down = f"ALTER TABLE {name} DROP COLUMN {quoted}"
     ground.changes.main.append(Change(Stage.COLUMNS, tuple(up), (down,)))
     kind = "identity" if column.identity else "generated" if specification.endswith(" STORED") else ""
+    if not kind and _is_rewritten(name, specification, ground):
+        ground.warn(
+            f"the default of {name}.{quoted} is another one for each row: adding the column rewrites the table while"
+            " nobody can use it; on a large table add it without one, set the default, and fill it in a slow command"
+        )
     if kind:
         ground.warn(f"adding the {kind} column {name}.{quoted} rewrites the table while nobody can use it")
     if column.primary_key:
         ground.warn(f"{name}.{quoted} belongs to the primary key: write the change of the key by hand")
+
+
+def _is_rewritten(table: str, specification: str, ground: Ground) -> bool:
+    """Ask the server; of what cannot be tried yet only a new sequence is known."""
+    found = ground.probe.rewrites(table, f"ADD COLUMN {specification}")
+    return "nextval(" in specification if found is None else found
 
 
 def _needs_values(column: Column[Any]) -> bool:

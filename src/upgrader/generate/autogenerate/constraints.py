@@ -81,7 +81,8 @@ def compare_checks(table: Table, ground: Ground) -> None:
         found = live.get(bare(name)) if name else None
         if found is not None:
             used.add(found.name)
-        if found is None or (text is not None and text != found.definition):
+        # One that cannot be made before the columns change is a different one, and goes with its old columns.
+        if found is None or (text != found.definition if text else _has_other_columns(table, ground)):
             if found is not None:
                 _drop(target, found, ground)
             _add_check(table, constraint, name, ground)
@@ -89,6 +90,24 @@ def compare_checks(table: Table, ground: Ground) -> None:
     for one in live.values():
         if one.name not in used and is_sure:
             _drop(target, one, ground)
+
+
+def warn_of_primary_key(table: Table, ground: Ground) -> None:
+    """Tell of a primary key that changes: it is not written. One with a new column is told of with that."""
+    target = ground.writer.table(table)
+    live = next((one for one in ground.catalog.constraints(target) if one.type == "p"), None)
+    key = table.primary_key
+    text = ground.probe.constraint(target, ground.writer.constraint(key)) if len(key.columns) else ""
+    if text is not None and text != (live.definition if live else ""):
+        before, after = live.definition if live else "none", text or "none"
+        ground.warn(
+            f"the primary key of {target} is {before}, in the metadata {after}: write the change by hand"
+        )
+
+
+def _has_other_columns(table: Table, ground: Ground) -> bool:
+    live = {column.name for column in ground.catalog.columns(ground.writer.table(table))}
+    return live != {column.name for column in table.columns}
 
 
 def _checks_of(table: Table) -> Iterator[CheckConstraint | ExcludeConstraint]:

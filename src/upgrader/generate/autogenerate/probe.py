@@ -16,6 +16,7 @@ from upgrader.generate.autogenerate.catalog import Catalog, LiveColumn, LiveCons
 from upgrader.generate.autogenerate.sql_writer import SqlWriter, bare
 
 _TABLE = "upgrader_probe"
+_CONSTRAINT = "upgrader_probed"  # its index, if it has one, may not be called like the table
 _LIKE = "create temp table {probe} (like {table})"
 
 
@@ -45,11 +46,11 @@ class Probe:
         """Give a constraint's definition; None where it cannot be made, for want of a new column for example."""
         found = self._made(
             _LIKE.format(probe=_TABLE, table=table),
-            f"alter table {_TABLE} add constraint {_TABLE} {definition}",
+            f"alter table {_TABLE} add constraint {_CONSTRAINT} {definition}",
         )
         if found is None:
             return None
-        return next((one.definition for one in found.constraints if one.name == _TABLE), None)
+        return next((one.definition for one in found.constraints if one.name == _CONSTRAINT), None)
 
     def index(self, table: str, statement: str, name: str) -> str | None:
         """Give an index's definition, likewise; `statement` is CREATE INDEX on the table."""
@@ -58,6 +59,21 @@ class Probe:
         return (
             next((one.definition for one in found.indexes if bare(one.name) == name), None) if found else None
         )
+
+    def rewrites(self, table: str, change: str) -> bool | None:
+        """Tell whether ALTER TABLE writes the whole table anew; None where it cannot be tried."""
+        connection, find = self.catalog.connection, f"select pg_relation_filenode('pg_temp.{_TABLE}')"
+        try:
+            with connection.begin_nested() as savepoint:
+                connection.exec_driver_sql(_LIKE.format(probe=_TABLE, table=table))
+                before = connection.exec_driver_sql(find).scalar_one()
+                alter = f"alter table {_TABLE} {change}"
+                connection.exec_driver_sql(alter, execution_options={"no_parameters": True})
+                after = connection.exec_driver_sql(find).scalar_one()
+                savepoint.rollback()
+        except DBAPIError:
+            return None
+        return bool(before != after)
 
     def _columns(self, table: Table, names: Iterable[str]) -> dict[str, LiveColumn] | None:
         lines = []
