@@ -1,0 +1,15 @@
+"""The one place that wires the parts: what the CLI, the worker and applications call."""
+
+from __future__ import annotations
+
+from upgrader.api.authoring import Authoring
+from upgrader.api.looking import Looking, PlanReport
+from upgrader.api.marking import Marking
+from upgrader.api.running import Running
+from upgrader.runner.way_down import WayDownReport
+
+__all__ = ["PlanReport", "Upgrader", "WayDownReport"]
+
+
+class Upgrader(Running, Marking, Looking, Authoring):
+    """The product as a Python object: one database, one set of commands."""
