@@ -153,7 +153,7 @@ def _remedy(difference: Difference) -> str:
         return (
             "add it to the models, drop it in a command, or name it in drift_exclude in [tool.upgrader.check]"
         )
-    return "write a command that makes it so (upgrader generate --autogenerate), or correct the models"
+    return "write a command that makes it so (upgrader generate --autogenerate writes most), or correct the models"
 
 
 def _not_built(error: str) -> Finding:
