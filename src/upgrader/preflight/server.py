@@ -69,7 +69,8 @@ def pooling_findings(pooling: Pooling) -> Iterator[PreflightFinding]:
         yield _proxy(
             PreflightLevel.WARN,
             "a proxy stands before the server: it keeps sessions whole, but leaves out the settings that they "
-            "begin with, so a killed run's statement may go on for longer",
+            "begin with: statement_timeout and idle_in_transaction_session_timeout of this program do not hold, "
+            "and a killed run's statement may go on for longer",
             DIRECT_URL,
         )
     elif pooling.kind is ProxyKind.SESSIONS:
