@@ -64,6 +64,9 @@ class Stage:
             kill = waiting.pop(0) if waiting else None
             runs.append(self.launcher.run(url, *self.arguments, kill=kill))
             check_ended(runs[-1], kill)
+            # Once its steps are taken back, `--steps N` means the next ones: nobody types it again then.
+            if "--steps" in self.arguments and not differences(read_state(url), self.wanted):
+                break
         self.check_end(url)
         return runs
 

@@ -6,7 +6,10 @@ number of steps was asked for, which steps these are.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
+
+import psycopg
 
 from upgrader.errors import OperatorError
 from upgrader.events import Notice, VersionStarted
@@ -217,7 +220,10 @@ class DowngradeRun:
             report.left += sum(version.step_count for version in plan.versions)
         report.outcome = self._outcome(plan)
         if report.outcome is Outcome.DONE and not plan.steps and self._options.steps is not None:
-            self._steps_back.end()
+            # All of it is taken back and recorded. Were a connection that is lost here told as a failure, its repeat
+            # would take the next steps back.
+            with suppress(psycopg.Error):
+                self._steps_back.end()
 
     def _outcome(self, plan: DownPlan) -> Outcome:
         """Where several apply: failed, interrupted, refused, done."""
