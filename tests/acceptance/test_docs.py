@@ -144,15 +144,19 @@ def test_every_block_is_run(document: Path) -> None:
 
 @pytest.mark.parametrize("document", [GUIDE, README], ids=lambda path: path.name)
 def test_every_link_leads_somewhere(document: Path) -> None:
-    """To a heading of the page, or to a file of the repository; addresses of the web are not looked at."""
-    text = document.read_text(encoding="utf-8")
-    headings = re.findall(r"^#{1,6} (.+)$", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-    for target in re.findall(r"\]\(([^)]+)\)", text):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("https://"):
-            assert (document.parent / target).exists(), target
+    """To a heading of its page or of another, or to a file of the repository; the web's are not looked at."""
+    for target in re.findall(r"\]\(([^)]+)\)", document.read_text(encoding="utf-8")):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        page = document.parent / name if name else document
+        assert page.exists(), target
+        assert not anchor or anchor in _anchors(page), target
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#{1,6} (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def test_a_line_that_is_not_printed_is_found() -> None:

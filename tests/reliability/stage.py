@@ -10,7 +10,7 @@ import psycopg
 
 from tests.reliability.boundaries import LOCK, SIGKILL, Boundary, Kill
 from tests.reliability.harness import Ended, Launcher
-from tests.reliability.state import State, differences, read_state
+from tests.reliability.state import State, differences, read_state, state_between_runs
 from tests.support.server import PostgresServer
 
 UPGRADE = ("upgrade", "--include-slow")
@@ -65,7 +65,7 @@ class Stage:
             runs.append(self.launcher.run(url, *self.arguments, kill=kill))
             check_ended(runs[-1], kill)
             # Once its steps are taken back, `--steps N` means the next ones: nobody types it again then.
-            if "--steps" in self.arguments and not differences(read_state(url), self.wanted):
+            if "--steps" in self.arguments and not differences(state_between_runs(url), self.wanted):
                 break
         self.check_end(url)
         return runs

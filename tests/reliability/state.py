@@ -82,19 +82,30 @@ def read_state(url: str) -> State:
     """Read the state, and check what must hold after every upgrade that has come to its end."""
     with psycopg.connect(url, autocommit=True) as connection:
         _wait_until_nothing_is_left(connection)
-        history = connection.execute(_HISTORY).fetchall()
-        check_history(history)
+        check_history(connection.execute(_HISTORY).fetchall())
         twice = connection.execute(
             "select step, scope, count(*) from core.effect group by 1, 2 having count(*) > 1"
         ).fetchall()
         assert twice == [], f"steps had their effect more than once: {twice}"
-        return State(
-            digests=_digests(connection),
-            structure=connection.execute(_STRUCTURE.encode()).fetchall(),
-            scopes=connection.execute(_SCOPES).fetchall(),
-            completed=Counter((row[0], row[1]) for row in history if row[3] == "completed"),
-            reverted=Counter((row[0], row[1]) for row in history if row[3] == "reverted"),
-        )
+        return _state(connection)
+
+
+def state_between_runs(url: str) -> State:
+    """Read the state after a run that need not have come to its end."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        _wait_until_nothing_is_left(connection)
+        return _state(connection)
+
+
+def _state(connection: psycopg.Connection[Any]) -> State:
+    history = connection.execute(_HISTORY).fetchall()
+    return State(
+        digests=_digests(connection),
+        structure=connection.execute(_STRUCTURE.encode()).fetchall(),
+        scopes=connection.execute(_SCOPES).fetchall(),
+        completed=Counter((row[0], row[1]) for row in history if row[3] == "completed"),
+        reverted=Counter((row[0], row[1]) for row in history if row[3] == "reverted"),
+    )
 
 
 def check_history(history: list[tuple[Any, ...]]) -> None:

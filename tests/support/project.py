@@ -15,6 +15,7 @@ from typing import Any
 
 import psycopg
 
+from tests.support.forked import ForkingProgram
 from upgrader import Upgrader
 from upgrader.events import EventSink, ignore_events
 from upgrader.runner.stop import StopToken
@@ -23,6 +24,7 @@ from upgrader.settings import Settings
 CLI_SECONDS = 120
 PROGRAM = Path(sys.executable).with_name("upgrader")
 
+_FORKING = ForkingProgram()
 _HEADER = """\
 from sqlalchemy import text
 
@@ -178,12 +180,18 @@ class Project:
         input: str | None = None,  # noqa: A002 - the name that subprocess.run gives it
         timeout: float = CLI_SECONDS,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `upgrader` with these arguments in the project's directory, to its end."""
+        """Run `upgrader` with these arguments in the project's directory, to its end.
+
+        A process of its own, forked with the product imported; from nothing where a variable is for Python itself.
+        """
+        environment, given = self.environment(env), input if input is not None else ""
+        if not any(key.startswith(("PYTHON", "LC_", "LANG", "COVERAGE")) for key in env or {}):
+            return _FORKING.run(arguments, cwd=self.directory, env=environment, given=given, timeout=timeout)
         return subprocess.run(
             [str(PROGRAM), *arguments],
             cwd=self.directory,
-            env=self.environment(env),
-            input=input if input is not None else "",
+            env=environment,
+            input=given,
             capture_output=True,
             text=True,
             encoding="utf-8",
