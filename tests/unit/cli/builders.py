@@ -18,6 +18,16 @@ UUID = "2a7735f2-8fe0-5f50-b17a-0b07fea3e8c8"
 STARTED = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
 
 
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 

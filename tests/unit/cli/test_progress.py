@@ -1,6 +1,6 @@
 """What is seen of a run while it is at work."""
 
-from tests.unit.cli.builders import Recorded, step, text, workspace_step
+from tests.unit.cli.builders import Clock, Recorded, step, text, workspace_step
 from upgrader import events
 from upgrader.cli.progress import RunDisplay
 from upgrader.cli.render.events import event_blocks
@@ -8,14 +8,6 @@ from upgrader.model import INSTANCE, AttemptStatus, Scope, Step, Workspace
 from upgrader.version import ReleaseVersion
 
 V1 = ReleaseVersion.parse("1.0.0")
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def finished(index: int, *, total: int, result: str = "done", error: str | None = None) -> events.Event:
