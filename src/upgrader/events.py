@@ -174,6 +174,35 @@ class StepProgress(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class BackfillMoved(Event):
+    """A backfill went on, or waits; sent about once a second, and at its end.
+
+    Attributes:
+        label: what tells the backfills of one step apart; the table's name if nothing else was given.
+        rows_done: rows of the table that it went through, by all runs together.
+        rows_estimated: rows of the table by the planner's statistics when it began; None where there are none.
+        batches: committed, by all runs together.
+        batch_rows: the size of the next batch.
+        rows_per_second: lately; None before the first batch of this run.
+        waiting_for: what it waits for; None while it works.
+        waiting_seconds: for how long; 0.0 while it works.
+        is_finished: whether nothing is left to go through.
+    """
+
+    step: Step
+    scope: Scope
+    label: str
+    rows_done: int
+    rows_estimated: int | None
+    batches: int
+    batch_rows: int
+    rows_per_second: float | None = None
+    waiting_for: str | None = None
+    waiting_seconds: float = 0.0
+    is_finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class StepFinished(Event):
     """An attempt ended."""
 

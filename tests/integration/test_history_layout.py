@@ -55,7 +55,15 @@ class TestMaking:
         bring_up_to_date(connection, "upgrader")
 
         assert read_layout_version(connection, "upgrader") == LAYOUT_VERSION
-        assert relations(connection) == ["history", "meta", "quarantine", "run", "scope"]
+        assert relations(connection) == [
+            "backfill",
+            "backfill_order",
+            "history",
+            "meta",
+            "quarantine",
+            "run",
+            "scope",
+        ]
 
     def test_is_repeatable(self, connection: psycopg.Connection):
         """A history that is there stays as it is."""

@@ -7,6 +7,7 @@ import psycopg
 from upgrader.database.connect import identifier, literal
 from upgrader.database.leftovers import ENDED, LOCK_LEFT, TEMPORARY_LEFT
 from upgrader.errors import LayoutError
+from upgrader.history.backfill_layout import BACKFILL_FUNCTIONS, BACKFILL_TABLES, CHECKPOINT_MOVED
 from upgrader.history.keys import LockKeys
 from upgrader.history.layout_sql import CHECK_BODY, FUNCTIONS, TABLES
 from upgrader.history.workspace_functions import ENROLLED_ALREADY, NOT_ENROLLED, WORKSPACE_FUNCTIONS
@@ -112,17 +113,18 @@ def require_write(driver: psycopg.Connection, schema: str) -> None:
         LayoutError: it may not.
     """
     tables = [identifier(schema, table) for table in ("history", "scope", "run", "quarantine")]
+    emptied = [identifier(schema, table) for table in ("backfill", "backfill_order")]
     row = driver.execute(
-        "select bool_and(has_table_privilege(name, 'INSERT') and has_table_privilege(name, 'UPDATE'))"
-        " from unnest(%s::text[]) name",
-        [tables],
+        "select bool_and(has_table_privilege(name, 'INSERT') and has_table_privilege(name, 'UPDATE')"
+        " and (has_table_privilege(name, 'DELETE') or name <> all(%s::text[]))) from unnest(%s::text[]) name",
+        [emptied, [*tables, *emptied]],
     ).fetchone()
     if row != (True,):
         user, name = identifier(driver.info.user), identifier(schema)
         raise LayoutError(
             f"role {user} may not write the history in the schema {schema}",
-            hint="use the role that made it, or let its owner run: GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN"
-            f" SCHEMA {name} TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {user};",
+            hint="use the role that made it, or let its owner run: GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES"
+            f" IN SCHEMA {name} TO {user}; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA {name} TO {user};",
         )
 
 
@@ -163,7 +165,8 @@ def _is_there(driver: psycopg.Connection, schema: str) -> bool:
 
 def _layout_sql(schema: str) -> str:
     values = _values(schema)
-    return (TABLES + FUNCTIONS + WORKSPACE_FUNCTIONS).format(**values, check_body=CHECK_BODY.format(**values))
+    parts = (TABLES, BACKFILL_TABLES, BACKFILL_FUNCTIONS, FUNCTIONS, WORKSPACE_FUNCTIONS)
+    return "".join(parts).format(**values, check_body=CHECK_BODY.format(**values))
 
 
 def _values(schema: str) -> dict[str, object]:
@@ -177,6 +180,7 @@ def _values(schema: str) -> dict[str, object]:
         "lock_left": LOCK_LEFT,
         "enrolled_already": ENROLLED_ALREADY,
         "not_enrolled": NOT_ENROLLED,
+        "moved": CHECKPOINT_MOVED,
         "fence_high": unsigned >> 32,
         "fence_low": unsigned & 0xFFFFFFFF,
         "barrier": literal(keys.barrier),

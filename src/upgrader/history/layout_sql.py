@@ -247,6 +247,10 @@ create function {schema}.complete_step(
                 using errcode = '{not_enrolled}';
         end if;
     end if;
+    -- Only one that was tried before can have checkpoints.
+    if p_is_running or p_attempt > 1 or p_direction = 'down' then
+        perform {schema}.end_backfills(p_workspace_id, p_name);
+    end if;
     if p_is_running then
         update {schema}.history set status = 'completed', finished_at = clock_timestamp()
         where coalesce(workspace_id, '') = coalesce(p_workspace_id, '') and name = p_name

@@ -61,6 +61,8 @@ class SqlHistoryStore:
         self._history = identifier(schema, "history").replace("%", "%%")
         self._scope = identifier(schema, "scope").replace("%", "%%")
         self._quarantine = identifier(schema, "quarantine").replace("%", "%%")
+        function = identifier(schema, "end_backfills").replace("%", "%%")
+        self._ending_backfills = f" returning {function}(workspace_id, name)"
 
     @property
     def _driver(self) -> psycopg.Connection:
@@ -180,10 +182,12 @@ class SqlHistoryStore:
         if not is_running:
             self._insert(attempt, finished=True)
             return
+        is_done = attempt.status in (AttemptStatus.COMPLETED, AttemptStatus.REVERTED)
         updated = self._driver.execute(
             f"update {self._history} set status = %s, error_message = %s, finished_at = clock_timestamp()"
             # Also where the workspace was forgotten meanwhile: the attempt came to this all the same.
-            " where coalesce(workspace_id, '') = %s and name = %s and attempt = %s and status = 'running'".encode(),
+            " where coalesce(workspace_id, '') = %s and name = %s and attempt = %s and status = 'running'"
+            f"{self._ending_backfills if is_done else ''}".encode(),
             [
                 attempt.status.value,
                 self._storable(attempt.error_message),

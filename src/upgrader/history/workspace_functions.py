@@ -61,6 +61,7 @@ begin
     delete from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id;
     update {schema}.quarantine set released_at = clock_timestamp()
     where workspace_id = p_workspace_id and released_at is null;
+    perform {schema}.end_backfills(p_workspace_id, null);
 end $body$;
 
 comment on function {schema}.forget_workspace(text) is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from upgrader.backfill.options import BackfillOptions
 from upgrader.database.retry import RetryPolicy
 from upgrader.model import FailureLimit
 from upgrader.sequence.down_plan import DownOptions
@@ -26,6 +27,7 @@ class UpgradeOptions:
     fail_fast: bool = False
     max_failures: FailureLimit | None = None
     wait_lock_seconds: float = 0.0
+    backfill: BackfillOptions = field(default_factory=BackfillOptions)
 
     def failure_limit(self, settings: RunSettings) -> FailureLimit:
         """Give when a segment is ended early: what the flags say, else what the settings say."""
