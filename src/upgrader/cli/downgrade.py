@@ -19,13 +19,11 @@ def downgrade(
     workspace_id: options.WorkspaceIds = None,
     start_from: options.StartFrom = None,
     count_limit: options.CountLimit = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-d", help="Try everything and roll it back: find what would fail.")
-    ] = False,
+    dry_run: options.DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before taking back.")] = False,
     verbose: options.Verbose = False,
     show_parameters: options.ShowParameters = False,
-    fail_fast: Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")] = False,
+    fail_fast: options.FailFast = False,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:

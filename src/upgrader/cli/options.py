@@ -37,6 +37,9 @@ CountLimit = Annotated[
         "--workspace-count-limit", "--count-limit", metavar="N", min=1, help="The first N of the selection."
     ),
 ]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", "-d", help="Try everything and roll it back: find what would fail.")
+]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
 MaxFailures = Annotated[
     str | None,

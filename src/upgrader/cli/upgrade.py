@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
 from upgrader.cli import options
@@ -18,9 +16,7 @@ def upgrade(
     workspace_id: options.WorkspaceIds = None,
     start_from: options.StartFrom = None,
     count_limit: options.CountLimit = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", "-d", help="Try everything and roll it back: find what would fail.")
-    ] = False,
+    dry_run: options.DryRun = False,
     verbose: options.Verbose = False,
     show_parameters: options.ShowParameters = False,
     fail_fast: options.FailFast = False,
