@@ -110,13 +110,16 @@ class InMemoryHistoryStore:
         numbers = (number for row_name, number in self._places.get(scope, {}) if row_name == name)
         return max(numbers, default=0)
 
-    def start(self, attempt: Attempt) -> None:
-        """Keep a `running` row.
+    def start(self, attempt: Attempt) -> bool:
+        """Keep a `running` row; False where the workspace's id lives another life by now.
 
         Raises:
             RunSupersededError: the attempt is recorded already.
         """
+        if self._lives_anew(attempt):
+            return False
         self._insert(replace(attempt, finished_at=None))
+        return True
 
     def finish(self, attempt: Attempt, *, is_running: bool) -> None:
         """Keep the outcome of an attempt.
@@ -125,7 +128,8 @@ class InMemoryHistoryStore:
             RunSupersededError: the attempt is recorded already, or its `running` row is not there any more.
         """
         if not is_running:
-            self._insert(replace(attempt, finished_at=self._clock()))
+            ended = self._clock() if self._lives_anew(attempt) else None
+            self._insert(replace(attempt, finished_at=self._clock(), forgotten_at=ended))
             return
         place = self._find(attempt)
         if place is None or self._rows[place].status is not AttemptStatus.RUNNING:
@@ -187,8 +191,18 @@ class InMemoryHistoryStore:
         self._through.pop(Scope(workspace_id), None)
         return self._quarantined.pop(workspace_id, None) is not None or bool(places)
 
+    def _life(self, scope: Scope) -> int:
+        """Count the marks that were forgotten with earlier lives of a workspace's id."""
+        return sum(
+            row.is_initial and row.forgotten_at is not None and row.scope == scope for row in self._rows
+        )
+
+    def _lives_anew(self, attempt: Attempt) -> bool:
+        is_enrolled = any(row.is_initial for row in self._of(attempt.scope))
+        return attempt.life is not None and is_enrolled and self._life(attempt.scope) != attempt.life
+
     def _insert(self, attempt: Attempt) -> None:
-        places = self._places.setdefault(attempt.scope, {})
+        places = self._places.setdefault(attempt.scope, {}) if attempt.forgotten_at is None else {}
         key = (attempt.name, attempt.attempt)
         if key in places:
             raise RunSupersededError(f"attempt {attempt.attempt} of {attempt.name} is recorded already")
@@ -229,6 +243,7 @@ class InMemoryHistoryStore:
         is_baseline = bool(marks) and marks[-1].name.endswith("_baseline")
         latest = self._latest(scope)
         through = self._through.get(scope)
+        life = self._life(scope) if marks else None
         enrolment = Enrolment.parse(enrolled) if enrolled is not None else None
         tried_again = frozenset(row.name for row in latest if self._is_tried_again(row))
         progress = Progress(
@@ -238,9 +253,10 @@ class InMemoryHistoryStore:
             half_reverted=frozenset(row.name for row in latest if _is_half_reverted(row)),
             tried_again=tried_again,
             through=through,
+            life=life,
         )
         states = frozenset((row.name, row.status, row.direction) for row in latest)
-        return shared.setdefault((enrolled, is_baseline, states, tried_again, through), progress)
+        return shared.setdefault((enrolled, is_baseline, states, tried_again, through, life), progress)
 
     def _is_tried_again(self, latest: Attempt) -> bool:
         """Tell whether the step was taken back, wholly or in part, and then tried again in vain."""

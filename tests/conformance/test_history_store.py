@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -754,3 +755,22 @@ class TestForget:
         (row,) = store.attempts(AttemptFilter(step=FIRST))
         assert (row.status, row.error_message) == (FAILED, "gone")
         assert row.forgotten_at is not None
+
+    def test_what_was_planned_in_an_earlier_life(self, store: HistoryStore):
+        """It does not begin in the later one; how it ended without beginning counts as little."""
+        lives = []
+        for _ in range(2):
+            store.forget("a")
+            store.mark(Enrolment(), [A], label="enrolment", executed_by="1")
+            lives.append(progress(store, A).life)
+        planned = replace(attempt(FIRST, A, status=RUNNING), life=lives[0])
+
+        assert not store.start(planned)
+        assert store.last_attempt(FIRST, A) == 0
+        store.finish(replace(planned, status=FAILED, error_message="gone"), is_running=False)
+
+        assert dict(progress(store, A).open) == {}
+        assert lives == [0, 1]
+        assert [row.forgotten_at is None for row in store.attempts(AttemptFilter(step=FIRST))] == [False]
+        assert store.start(replace(planned, life=lives[1]))
+        assert dict(progress(store, A).open) == {FIRST: RUNNING}

@@ -6,7 +6,7 @@ from tests.support.project import Project
 from upgrader.runner.options import UpgradeOptions
 
 _STATE = (
-    "select workspace_id, completed, completed_digest, open, open_digest from upgrader.scope"
+    "select workspace_id, completed, completed_digest, open, open_digest, life from upgrader.scope"
     " order by workspace_id nulls first"
 )
 _REBUILD = "select count(upgrader.rebuild_scope(workspace_id)::text) from upgrader.scope"
@@ -51,7 +51,7 @@ def test_row_that_is_written_by_hand_beside_a_step_counts(project: Project):
         connection.execute("set local upgrader.step = 'x'")
         connection.execute(
             "select upgrader.complete_step('x', '1.0.0_Other_2', 'workspace', '1.0.0', 'a', 1, '1.0.0', '',"
-            " false, false, true, 'up')"
+            " false, false, true, 'up', 0)"
         )
         connection.execute(
             "insert into upgrader.history (name, kind, version, workspace_id, status, attempt,"

@@ -13,7 +13,7 @@ from tests.support.server import Role
 from upgrader import enroll_workspace, forget_workspace
 from upgrader.errors import OperatorError, RefusedError, UnknownWorkspaceError
 from upgrader.history.store import AttemptFilter
-from upgrader.model import Outcome
+from upgrader.model import AttemptStatus, Outcome
 from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport
 
@@ -109,6 +109,54 @@ def test_while_its_step_runs(product: Project, kind: str):
         " group by status"
     )
     assert states == [("completed", 3)]
+
+
+@pytest.mark.parametrize("kind", ["transactional", "not transactional", "data migration", "failing"])
+@pytest.mark.parametrize("is_running", [True, False], ids=["during the step", "before the step"])
+def test_made_anew_while_its_old_life_is_walked(product: Project, kind: str, is_running: bool):
+    """Nothing that was planned for the old life counts for the new one, which gets its own steps."""
+    upgrade(product)
+    #   2.0.0 w10 w11 w12: b is made anew while w10 or w11 runs
+    made_anew = (
+        "import psycopg\n"
+        "if ctx.workspace.id == 'b':\n"
+        f"    with psycopg.connect({product.database_url!r}) as other:\n"
+        "        if other.execute(\"select to_regclass('core.anew') is null\").fetchone() == (True,):\n"
+        "            other.execute('create table core.anew ()')\n"
+        "            other.execute(\"select upgrader.forget_workspace('b')\")\n"
+        "            other.execute(\"select upgrader.enroll_workspace('b', '1.0.0')\")\n"
+    )
+    fails = "            other.commit()\n            raise ValueError('old')\n" if kind == "failing" else ""
+    body = made_anew + fails if is_running else "pass"
+    product.workspace("2.0.0", 10, "Before", "pass" if is_running else made_anew, transactional=False)
+    if kind == "data migration":
+        product.workspace("2.0.0", 11, "Step", "pass", migrate=body)
+    else:
+        product.workspace("2.0.0", 11, "Step", body, transactional=kind != "not transactional")
+    product.workspace("2.0.0", 12, "After", "pass")
+
+    reports = [upgrade(product), upgrade(product)]
+
+    assert [report.error for report in reports] == [None, None]
+    assert reports[-1].outcome is Outcome.DONE
+    rows = [row for row in product.api().history(AttemptFilter(workspace_id="b")) if row.version == "2.0.0"]
+    alive = [(row.name.split("_")[1], row.attempt, row.status) for row in rows if row.forgotten_at is None]
+    assert alive[::-1] == [(name, 1, AttemptStatus.COMPLETED) for name in ("Before", "Step", "After")]
+    assert {row.name.split("_")[1] for row in rows if row.forgotten_at} <= {"Before", "Step"}
+
+
+def test_an_id_that_had_a_life_is_enrolled_by_the_run(product: Project):
+    """Because the settings say so: the run does not take its own mark for that of another life."""
+    upgrade(product)
+    delete(product, "b")
+    product.api().forget(["b"])
+    with product.connect() as connection:
+        connection.execute("insert into core.workspace values ('b', 'B', 'ACTIVE', 'ws_b')")
+    product.configure(unenrolled_workspaces="apply-all")
+
+    report = upgrade(product)
+
+    assert (report.outcome, report.completed) == (Outcome.DONE, 2)
 
 
 def test_what_a_step_wrote_after_it_belongs_to_the_old_life(product: Project):

@@ -54,10 +54,13 @@ create table {schema}.scope (
     completed_digest bigint not null default 0,
     open integer not null default 0,
     open_digest bigint not null default 0,
-    through text
+    through text,
+    life integer not null default 0
 ) with (fillfactor = 70);
 comment on table {schema}.scope is
     'Digests over the latest attempts of a scope, kept by triggers on history: equal digests, equal state';
+comment on column {schema}.scope.life is
+    'Tells the lives of a workspace''s id apart: how many marks of it were forgotten with the earlier ones';
 create unique index scope_key on {schema}.scope (coalesce(workspace_id, ''));
 
 create table {schema}.quarantine (
@@ -128,11 +131,17 @@ create function {schema}.was_taken_back(p_workspace_id text, p_name text) return
        and not h.is_initial and h.changes_state and h.forgotten_at is null
 $body$;
 
+create function {schema}.life_of(p_workspace_id text) returns integer
+    language sql stable parallel safe set search_path = pg_catalog, pg_temp as $body$
+    select count(*)::integer from {schema}.history h
+     where h.workspace_id = p_workspace_id and h.is_initial and h.forgotten_at is not null
+$body$;
+
 create function {schema}.rebuild_scope(p_workspace_id text) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
 begin
     insert into {schema}.scope as s
-        (workspace_id, enrolled, is_baseline, completed, completed_digest, open, open_digest)
+        (workspace_id, enrolled, is_baseline, completed, completed_digest, open, open_digest, life)
     select p_workspace_id,
         (select h.version from {schema}.history h
           where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and h.is_initial
@@ -148,14 +157,16 @@ begin
         coalesce(bit_xor({schema}.digest(l.name || ' ' || l.status || ' ' || l.direction
                 || case when l.direction = 'up' and {schema}.was_taken_back(p_workspace_id, l.name)
                     then ' again' else '' end))
-            filter (where l.status <> 'completed'), 0)
+            filter (where l.status <> 'completed'), 0),
+        {schema}.life_of(p_workspace_id)
     from (select distinct on (h.name) h.name, h.status, h.direction from {schema}.history h
            where coalesce(h.workspace_id, '') = coalesce(p_workspace_id, '') and not h.is_initial
              and h.changes_state and h.forgotten_at is null
            order by h.name, h.attempt desc) l
     on conflict (coalesce(workspace_id, '')) do update set
         enrolled = excluded.enrolled, is_baseline = excluded.is_baseline, completed = excluded.completed,
-        completed_digest = excluded.completed_digest, open = excluded.open, open_digest = excluded.open_digest;
+        completed_digest = excluded.completed_digest, open = excluded.open, open_digest = excluded.open_digest,
+        life = excluded.life;
 end $body$;
 
 -- Without a search_path of its own, which costs at every row: all names in it are qualified, and the functions
@@ -179,10 +190,11 @@ begin
                 open_digest = s.open_digest # excluded.open_digest;
         end if;
     elsif tg_op = 'INSERT' and new.attempt = 1 then
-        insert into {schema}.scope as s (workspace_id, enrolled, is_baseline)
-        values (new.workspace_id, new.version, right(new.name, 9) = '_baseline')
+        insert into {schema}.scope as s (workspace_id, enrolled, is_baseline, life)
+        values (new.workspace_id, new.version, right(new.name, 9) = '_baseline',
+            {schema}.life_of(new.workspace_id))
         on conflict (coalesce(workspace_id, '')) do update set
-            enrolled = excluded.enrolled, is_baseline = excluded.is_baseline;
+            enrolled = excluded.enrolled, is_baseline = excluded.is_baseline, life = excluded.life;
     else
         if tg_op <> 'INSERT' then
             perform {schema}.rebuild_scope(old.workspace_id);
@@ -226,24 +238,28 @@ create function {schema}.check_step(
 create function {schema}.complete_step(
     p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
     p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean,
-    p_locks_possible boolean, p_direction text
+    p_locks_possible boolean, p_direction text, p_life integer
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
-{check_body}    -- Against forget_workspace(): either it waits for the row of the scope, or this step finds none.
+{check_body}    -- Against forget_workspace(): either it waits for the row of the scope, or this step finds none, or
+    -- that of a later life of the id.
     if p_workspace_id is not null then
         if p_attempt = 1 and not p_is_running and p_direction = 'up' then
             -- Nearly all steps. Counted here: the trigger would take another statement for it.
             update {schema}.scope set completed = completed + 1,
                 completed_digest = completed_digest # {schema}.digest(p_name)
-            where coalesce(workspace_id, '') = p_workspace_id and enrolled is not null;
+            where coalesce(workspace_id, '') = p_workspace_id and enrolled is not null
+              and life = coalesce(p_life, life);
             is_there := found;
             perform set_config('upgrader.counted', p_name, true);
         else
-            perform from {schema}.scope where coalesce(workspace_id, '') = p_workspace_id and enrolled is not null
+            perform from {schema}.scope
+            where coalesce(workspace_id, '') = p_workspace_id and enrolled is not null
+              and life = coalesce(p_life, life)
             for no key update;
             is_there := found;
         end if;
         if not is_there then
-            raise exception 'workspace % was forgotten, or never enrolled', p_workspace_id
+            raise exception 'workspace % was forgotten, enrolled anew since, or never enrolled', p_workspace_id
                 using errcode = '{not_enrolled}';
         end if;
     end if;

@@ -26,6 +26,8 @@ _COLUMNS = (
 )
 _ATTEMPT_KEY = "(coalesce(workspace_id, ''), name, attempt) where forgotten_at is null"
 _BATCH = 1000
+# The workspace was forgotten and enrolled anew since the attempt was planned; never true of the instance.
+_OTHER_LIFE = "coalesce(workspace_id, '') = %s and enrolled is not null and life <> %s"
 # The last column: taken back, wholly or in part, and tried again since in vain, as was_taken_back() says.
 _LATEST = """
 select h.*, h.status <> 'completed' and h.direction = 'up' and (
@@ -41,7 +43,7 @@ from (select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, 
        order by coalesce(workspace_id, ''), name, attempt desc) h
 """
 _SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
-_Class = tuple[str | None, bool, int, int, str | None]
+_Class = tuple[str | None, bool, int, int, str | None, int]
 _StepRow = tuple[str, AttemptStatus, Direction, bool]
 
 
@@ -94,7 +96,7 @@ class SqlHistoryStore:
         with self._driver.cursor(name="upgrader_scopes") as cursor:
             cursor.itersize = 10_000
             cursor.execute(
-                "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through"
+                "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through, life"
                 f" from {self._scope}".encode(),
                 [],
             )
@@ -165,13 +167,16 @@ class SqlHistoryStore:
         ).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
-    def start(self, attempt: Attempt) -> None:
-        """Commit a `running` row.
+    def start(self, attempt: Attempt) -> bool:
+        """Commit a `running` row; False where the workspace's id lives another life by now.
 
         Raises:
             RunSupersededError: the attempt is recorded already.
         """
+        if self._lives_anew(attempt):
+            return False
         self._insert(attempt, finished=False)
+        return True
 
     def finish(self, attempt: Attempt, *, is_running: bool) -> None:
         """Commit the outcome of an attempt.
@@ -219,6 +224,7 @@ class SqlHistoryStore:
                 traces.dropped_on_commit,
                 traces.may_hold_locks,
                 attempt.direction.value,
+                attempt.life,
             )
         )
         return f"select {identifier(self._schema, 'complete_step')}({arguments})"
@@ -322,10 +328,12 @@ class SqlHistoryStore:
     def _insert(self, attempt: Attempt, *, finished: bool) -> None:
         inserted = self._driver.execute(
             f"insert into {self._history} (name, kind, version, workspace_id, status, attempt, is_initial,"
-            " direction, changes_state, executed_by_version, checksum, error_message, started_at, finished_at)"
+            " direction, changes_state, executed_by_version, checksum, error_message, started_at, finished_at,"
+            " forgotten_at)"
             " values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s,"
             " least(coalesce(%s, clock_timestamp()), clock_timestamp()),"
-            " case when %s then clock_timestamp() end)"
+            " case when %s then clock_timestamp() end,"
+            f" (select clock_timestamp() from {self._scope} where {_OTHER_LIFE}))"
             f" on conflict {_ATTEMPT_KEY} do nothing".encode(),
             [
                 attempt.name,
@@ -342,12 +350,21 @@ class SqlHistoryStore:
                 self._storable(attempt.error_message),
                 attempt.started_at,
                 finished,
+                attempt.scope.workspace_id,
+                attempt.life,
             ],
         ).rowcount
         if not inserted:
             raise RunSupersededError(
                 f"attempt {attempt.attempt} of {attempt.name} is recorded already", hint=_SUPERSEDED_HINT
             )
+
+    def _lives_anew(self, attempt: Attempt) -> bool:
+        row = self._driver.execute(
+            f"select exists (select from {self._scope} where {_OTHER_LIFE})".encode(),
+            [attempt.scope.workspace_id, attempt.life],
+        ).fetchone()
+        return row == (True,)
 
     def _storable(self, text: str | None) -> str | None:
         """Give a text that the database can hold: one that is not in UTF-8 lacks most letters."""
@@ -363,7 +380,7 @@ def is_forgotten(error: BaseException) -> bool:
 
 
 def _progress(key: _Class, steps: list[_StepRow]) -> Progress:
-    enrolled, is_baseline, _, _, through = key
+    enrolled, is_baseline, _, _, through, life = key
     mark = Enrolment.parse(enrolled) if enrolled is not None else None
     still_open = {name: status for name, status, *_ in steps if status is not AttemptStatus.COMPLETED}
     return Progress(
@@ -377,6 +394,7 @@ def _progress(key: _Class, steps: list[_StepRow]) -> Progress:
         ),
         tried_again=frozenset(name for name, *_, is_again in steps if is_again),
         through=ReleaseVersion.parse(through) if through is not None else None,
+        life=life if mark else None,
     )
 
 

@@ -71,8 +71,8 @@ class HistoryStore(Protocol):
     def last_attempt(self, name: str, scope: Scope) -> int:
         """Give the number of the latest attempt at a step in a scope; 0 where it was never tried."""
 
-    def start(self, attempt: Attempt) -> None:
-        """Commit a `running` row.
+    def start(self, attempt: Attempt) -> bool:
+        """Commit a `running` row; False, and no row, where the workspace's id lives another life by now.
 
         Raises:
             RunSupersededError: the attempt is recorded already.
@@ -80,6 +80,8 @@ class HistoryStore(Protocol):
 
     def finish(self, attempt: Attempt, *, is_running: bool) -> None:
         """Commit the outcome of an attempt: a new row, or that of its `running` row.
+
+        It belongs to the life of the workspace's id in which it was planned, and counts only there.
 
         Raises:
             RunSupersededError: the attempt is recorded already, or its `running` row is not there any more.

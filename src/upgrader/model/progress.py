@@ -23,6 +23,7 @@ class Progress:
         half_reverted: those of `open` whose latest attempt was to take them back, and did not come to its end.
         tried_again: those of `open` that were taken back, wholly or in part, and tried again since in vain.
         through: the highest version of which, and of all before it, nothing is left, as recorded.
+        life: tells the lives of a workspace's id apart, 0 being the first; None where it is not enrolled.
     """
 
     enrolment: Enrolment | None = None
@@ -31,6 +32,7 @@ class Progress:
     half_reverted: frozenset[str] = frozenset()
     tried_again: frozenset[str] = frozenset()
     through: ReleaseVersion | None = None
+    life: int | None = None
 
     def is_done(self, step: Step) -> bool:
         """Tell whether `step` counts as done in this scope.

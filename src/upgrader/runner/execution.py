@@ -46,6 +46,7 @@ class StepTask:
         tried: whether there is an earlier attempt.
         is_first: whether it is the first step in this workspace in this segment: the workspace is looked at
             again right before it.
+        life: the life of the workspace's id in which it was planned; None where the run enrolled it itself.
     """
 
     step: Step
@@ -55,6 +56,7 @@ class StepTask:
     tried: bool = False
     is_first: bool = False
     direction: Direction = Direction.UP
+    life: int | None = None
 
     @property
     def migrates_data(self) -> bool:
@@ -113,7 +115,8 @@ class Execution:
         self._command = self._parts.commands.create(step.name)  # an author's constructor may fail
         if not step.transactional or self._task.migrates_data:
             self._look_again()
-            self._store.start(self._attempt)
+            if not self._store.start(self._attempt):
+                raise LeftOut
             self._has_running_row = True
         if self._task.migrates_data:
             self._migrate_data()

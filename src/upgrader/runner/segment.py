@@ -119,6 +119,7 @@ class SequentialExecutor:
                     index=index,
                     total=total,
                     tried=progress.was_tried(step),
+                    life=progress.life,
                     is_first=number == 0,
                     direction=self._direction,
                 )

@@ -91,6 +91,7 @@ class StepRunner:
             executed_by_version=self.parts.settings.app_version.text,
             checksum=task.step.checksum,
             direction=task.direction,
+            life=task.life,
         )
 
     def end_of(self, error: BaseException) -> tuple[AttemptStatus, str]:
