@@ -7,14 +7,14 @@ Detection after: whatever got past it (the raw driver, a swallowed error) is fou
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, ExceptionContext, RootTransaction, event
+from sqlalchemy import Connection, RootTransaction, event
 
 from upgrader.database.failures import note_seconds
 from upgrader.database.origin import Origin, find_origin
@@ -52,24 +52,35 @@ class ObservedStatement:
     origin: Origin | None
     in_transaction: bool
     escapes_percent: bool
-    transaction: int = 0
+    transaction: int
     has_failed: bool = False
 
 
+ConnectionInfo = MutableMapping[Any, Any]
+"""What SQLAlchemy calls the `info` of a connection; the guard keeps its state there."""
+COMMIT, ROLLBACK = "commit()", "rollback() or close()"
 StatementObserver = Callable[[ObservedStatement], None]
 """Told of each statement of a command."""
 
 _transactions = count(1)
 
 
-def install_guard(engine: Engine | Connection) -> None:
-    """Make every connection of `engine` (or this one) refuse to end a transaction while a step runs on it."""
-    event.listen(engine, "commit", _refuse("commit()"))
-    event.listen(engine, "rollback", _refuse("rollback() or close()"))
-    event.listen(engine, "before_cursor_execute", _before_statement)
-    event.listen(engine, "after_cursor_execute", _after_statement)
-    if isinstance(engine, Engine):  # SQLAlchemy tells failures per engine only
-        event.listen(engine, "handle_error", _after_failure)
+def install_guard(connection: Connection) -> None:
+    """Make a connection of a foreign engine refuse to end a transaction while a step runs on it.
+
+    The product's own engines have the guard in their dialect instead (see dialect.py).
+    """
+
+    def before(
+        connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
+    ) -> None:
+        del cursor, parameters, context, executemany
+        if is_in_step(connection.info):
+            check_statement(connection.info, statement)
+
+    event.listen(connection, "commit", lambda connection: refuse_end(connection.info, COMMIT))
+    event.listen(connection, "rollback", lambda connection: refuse_end(connection.info, ROLLBACK))
+    event.listen(connection, "before_cursor_execute", before)
 
 
 def enter_guard(connection: Connection, observer: StatementObserver | None = None) -> None:
@@ -120,21 +131,27 @@ def check_transaction(
         raise GuardError("the command ended its transaction", hint=_REMEDY)
 
 
-def _refuse(what: str) -> Callable[[Connection], None]:
-    def listener(connection: Connection) -> None:
-        if connection.info.get(_IN_STEP):
-            raise GuardError(f"a command may not call {what} on its connection", hint=_REMEDY)
-
-    return listener
+def is_in_step(info: ConnectionInfo) -> bool:
+    """Tell whether author code runs on the connection with this `Connection.info`."""
+    return _IN_STEP in info
 
 
-def _before_statement(
-    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
-) -> None:
-    del parameters, executemany
-    info = connection.info
-    if not info.get(_IN_STEP):
-        return
+def refuse_end(info: ConnectionInfo, what: str) -> None:
+    """Let nobody but the runner end the transaction.
+
+    Raises:
+        GuardError: author code runs on the connection.
+    """
+    if is_in_step(info):
+        raise GuardError(f"a command may not call {what} on its connection", hint=_REMEDY)
+
+
+def check_statement(info: ConnectionInfo, statement: str) -> None:
+    """Look at a command's statement before it is executed, and let others take note of it.
+
+    Raises:
+        GuardError: a command may not execute it.
+    """
     words = forbidden_statement(statement)
     if words is not None:
         raise GuardError(
@@ -144,57 +161,51 @@ def _before_statement(
     note = info.get(NOTE)
     if note is not None:
         note(statement)
-    context._upgrader_started = time.perf_counter()
-    if info.get(_OBSERVER) is not None:
-        status = cursor.connection.info.transaction_status
-        context._upgrader_in_transaction = status is not TransactionStatus.IDLE
-        context._upgrader_transaction = info[_TRANSACTION]
 
 
-def _after_statement(
-    connection: Connection, cursor: Any, statement: str, parameters: Any, context: Any, executemany: bool
-) -> None:
-    del executemany
-    observer: StatementObserver | None = connection.info.get(_OBSERVER)
-    if observer is not None:
-        _tell(observer, cursor, statement, parameters, context)
-
-
-def _after_failure(failure: ExceptionContext) -> None:
-    """Write down how long a statement took that the server refused, and tell the observer of it."""
-    connection, context, error = failure.connection, failure.execution_context, failure.original_exception
-    if connection is None or context is None or not isinstance(error, psycopg.Error):
-        return
-    started = getattr(context, "_upgrader_started", None)
-    if started is not None:
-        note_seconds(error, time.perf_counter() - started)
-    if connection.closed or connection.invalidated:
-        return
-    observer: StatementObserver | None = connection.info.get(_OBSERVER)
-    if observer is not None and started is not None:
-        _tell(observer, context.cursor, failure.statement or "", failure.parameters, context, has_failed=True)
-
-
-def _tell(
-    observer: StatementObserver,
-    cursor: Any,
+def execute_guarded(
+    info: ConnectionInfo,
+    cursor: psycopg.Cursor[Any],
     statement: str,
     parameters: Any,
-    context: Any,
     *,
-    has_failed: bool = False,
+    escapes_percent: bool,
+    execute: Callable[[], object],
 ) -> None:
-    started = getattr(context, "_upgrader_started", None)
-    observer(
-        ObservedStatement(
-            text=statement,
-            parameters=parameters,
-            seconds=time.perf_counter() - started if started is not None else 0.0,
-            row_count=-1 if has_failed else cursor.rowcount,
-            origin=find_origin(),
-            in_transaction=getattr(context, "_upgrader_in_transaction", True),
-            escapes_percent=bool(parameters) or not context.no_parameters,
-            transaction=context._upgrader_transaction if started is not None else 0,
-            has_failed=has_failed,
-        )
+    """Execute a command's statement, if it may be, and tell the observer of it.
+
+    Raises:
+        GuardError: a command may not execute it.
+        psycopg.Error: the server refused it; how long that took is written on it.
+    """
+    check_statement(info, statement)
+    observer: StatementObserver | None = info.get(_OBSERVER)
+    in_transaction = (
+        observer is None or cursor.connection.info.transaction_status is not TransactionStatus.IDLE
     )
+    started = time.perf_counter()
+
+    def tell(*, has_failed: bool) -> None:
+        if observer is None:
+            return
+        observer(
+            ObservedStatement(
+                text=statement,
+                parameters=parameters,
+                seconds=time.perf_counter() - started,
+                row_count=-1 if has_failed else cursor.rowcount,
+                origin=find_origin(),
+                in_transaction=in_transaction,
+                escapes_percent=escapes_percent,
+                transaction=info[_TRANSACTION],
+                has_failed=has_failed,
+            )
+        )
+
+    try:
+        execute()
+    except psycopg.Error as error:
+        note_seconds(error, time.perf_counter() - started)
+        tell(has_failed=True)
+        raise
+    tell(has_failed=False)

@@ -17,12 +17,12 @@ from sqlalchemy import Connection, Engine, NullPool, RootTransaction, create_eng
 from sqlalchemy.exc import DBAPIError
 
 from upgrader.database.connect import Connector
+from upgrader.database.dialect import GUARDED_URL
 from upgrader.database.failures import is_connection_lost
 from upgrader.database.guard import (
     StatementObserver,
     check_transaction,
     enter_guard,
-    install_guard,
     leave_guard,
 )
 from upgrader.database.message import send_message
@@ -40,9 +40,7 @@ _MARKER = "upgrader.step"
 
 def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
     """Make an engine whose connections come from `connect` and are guarded."""
-    engine = create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool)
-    install_guard(engine)
-    return engine
+    return create_engine(GUARDED_URL, creator=connect, poolclass=NullPool)
 
 
 @dataclass
