@@ -16,6 +16,7 @@
     ├── RunError                     a run that ended before its plan did
     │   ├── RunSupersededError       the run lock's connection was lost
     │   └── ConnectionLostError      the server ended a connection of the run
+    │       └── NoConnectionError    it gives no new one
     └── StepError                    a step failed
         ├── GuardError               a command did to its connection what it may not do
         └── IrreversibleError        a command cannot be taken back: what it removed is gone
@@ -135,6 +136,10 @@ class RunSupersededError(RunError):
 
 class ConnectionLostError(RunError):
     """The connection to the server was lost."""
+
+
+class NoConnectionError(ConnectionLostError):
+    """A connection of the run could not be opened (again); what was done on it is committed or rolled back."""
 
 
 class StepError(UpgraderError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from upgrader.errors import OperatorError
 from upgrader.model import Direction, FailureLimit
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, failure_limit
 from upgrader.runner.result import RunReport
@@ -28,7 +29,7 @@ class Running(Foundation):
             LockHeldError: another run is at work.
         """
         sequence = self.registry.sequence  # loading comes before the database is touched
-        with self._access.run(options.wait_lock_seconds) as run:
+        with self._access.run(options.wait_lock_seconds, lanes=self._lanes(options)) as run:
             report = self._access.report(run, dry_run=options.dry_run)
             parts = self._access.parts(
                 run,
@@ -54,7 +55,7 @@ class Running(Foundation):
         from upgrader.runner.downgrade import DowngradeRun
 
         sequence = self.registry.sequence
-        with self._access.run(options.wait_lock_seconds) as run:
+        with self._access.run(options.wait_lock_seconds, lanes=self._lanes(options)) as run:
             report = self._access.report(run, dry_run=options.dry_run, direction=Direction.DOWN)
             parts = self._access.parts(
                 run,
@@ -69,6 +70,17 @@ class Running(Foundation):
 
                 return DownDryRun(parts, options, report).execute()
             return DowngradeRun(parts, options, report).execute()
+
+    def _lanes(self, options: UpgradeOptions | DowngradeOptions) -> int:
+        """Give how many workspaces are worked on at a time; a dry run is one transaction."""
+        jobs = options.jobs or self._access.run_settings.jobs
+        if options.dry_run:
+            return 1
+        if jobs.count is None:
+            raise OperatorError(
+                "jobs cannot be 'auto' yet", hint="give a number: --jobs 4, or jobs = 4 in the settings"
+            )
+        return jobs.count
 
     def sql(self, options: UpgradeOptions, *, shows_all_workspaces: bool = False) -> Script:
         """Give what `upgrade` with the same options would execute; tries it and rolls it back, like a dry run.

@@ -24,6 +24,7 @@ def downgrade(
     verbose: options.Verbose = False,
     show_parameters: options.ShowParameters = False,
     fail_fast: options.FailFast = False,
+    jobs: options.JobCount = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
@@ -47,6 +48,7 @@ def downgrade(
         verbose=verbose or show_parameters,
         fail_fast=fail_fast,
         wait_lock=wait_lock,
+        jobs=jobs,
     )
     wanted = wanted if yes or dry_run else confirmed(invocation, wanted)
     return run_and_report(

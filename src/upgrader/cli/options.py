@@ -11,7 +11,7 @@ import typer
 from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
-    from upgrader.model import FailureLimit
+    from upgrader.model import FailureLimit, Jobs
     from upgrader.runner.options import DowngradeOptions, UpgradeOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -61,6 +61,15 @@ Verbose = Annotated[
 ShowParameters = Annotated[
     bool, typer.Option("--show-parameters", help="With each statement its parameters: they may be secret.")
 ]
+JobCount = Annotated[
+    str | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N|auto",
+        help="Work on N workspaces at a time, each on a connection of its own.",
+    ),
+]
 WaitLock = Annotated[
     float, typer.Option("--wait-lock", metavar="SECONDS", min=0, help="Wait for another upgrade to end.")
 ]
@@ -81,6 +90,7 @@ def upgrade_options(
     fail_fast: bool = False,
     max_failures: str | None = None,
     wait_lock: float = 0.0,
+    jobs: str | None = None,
 ) -> UpgradeOptions:
     """Put the flags together.
 
@@ -108,6 +118,7 @@ def upgrade_options(
         fail_fast=fail_fast,
         max_failures=failure_limit(max_failures, fail_fast=fail_fast),
         wait_lock_seconds=seconds("--wait-lock", wait_lock),
+        jobs=job_count(jobs),
     )
 
 
@@ -122,6 +133,7 @@ def downgrade_options(
     verbose: bool = False,
     fail_fast: bool = False,
     wait_lock: float = 0.0,
+    jobs: str | None = None,
 ) -> DowngradeOptions:
     """Put the flags of the way down together.
 
@@ -145,6 +157,7 @@ def downgrade_options(
         verbose=verbose,
         fail_fast=fail_fast,
         wait_lock_seconds=seconds("--wait-lock", wait_lock),
+        jobs=job_count(jobs),
     )
 
 
@@ -176,6 +189,22 @@ def failure_limit(text: str | None, *, fail_fast: bool) -> FailureLimit | None:
             hint="--fail-fast is --max-failures 1: give one of the two",
         )
     return limit
+
+
+def job_count(text: str | None) -> Jobs | None:
+    """Read `--jobs`; None where it was not given.
+
+    Raises:
+        OperatorError: it is neither a number nor `auto`.
+    """
+    from upgrader.model import Jobs
+
+    if text is None:
+        return None
+    try:
+        return Jobs.parse(text)
+    except ValueError as error:
+        raise OperatorError(f"--jobs: {error}", hint="for example --jobs 4 or --jobs auto") from error
 
 
 def seconds(flag: str, value: float) -> float:

@@ -23,6 +23,7 @@ def upgrade(
     max_failures: options.MaxFailures = None,
     include_missing: options.IncludeMissing = False,
     allow_ahead: options.AllowAhead = False,
+    jobs: options.JobCount = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
@@ -46,6 +47,7 @@ def upgrade(
         fail_fast=fail_fast,
         max_failures=max_failures,
         wait_lock=wait_lock,
+        jobs=jobs,
     )
     return run_and_report(
         Invocation.of(context),

@@ -26,7 +26,7 @@ from upgrader.database.guard import (
     leave_guard,
 )
 from upgrader.database.message import send_message
-from upgrader.errors import ConnectionLostError, DatabaseUnavailableError, GuardError
+from upgrader.errors import ConnectionLostError, DatabaseUnavailableError, GuardError, NoConnectionError
 
 # All that a command can leave in a session, except advisory locks (DISCARD ALL would take the fence along).
 # It is a transaction of its own: UNLISTEN has no effect before a commit, and the statements of one message
@@ -119,6 +119,15 @@ class CommandSession:
         """Open the connection, unless it is: from here on it holds the fence."""
         if self._connection is None:
             self._open()
+
+    def open_again(self) -> None:
+        """Open the connection of a run that is under way, unless it is.
+
+        Raises:
+            NoConnectionError: there is none to be had (any more).
+        """
+        self._was_open = True
+        self.open()
 
     @property
     def connection(self) -> Connection:
@@ -276,7 +285,7 @@ class CommandSession:
         except DatabaseUnavailableError as error:
             if not self._was_open:
                 raise
-            raise ConnectionLostError(error.message, hint=error.hint) from error
+            raise NoConnectionError(error.message, hint=error.hint) from error
         except Exception as error:  # SQLAlchemy asks a new server a few things
             if self._newest is not None and is_connection_lost(self._newest):
                 raise ConnectionLostError(

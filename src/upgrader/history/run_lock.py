@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import select
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -79,6 +80,7 @@ class RunLock:
         self._redact = redact
         self._driver = connector.connect()
         self._is_wanted = False
+        self._checking = threading.Lock()
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
             self._poll.register(self._driver.fileno(), select.POLLIN)
@@ -135,13 +137,14 @@ class RunLock:
         return f"select pg_advisory_lock_shared({self._keys.fence})"
 
     def check(self) -> None:
-        """Make sure that the lock's session lives. Costs about a microsecond while it does.
+        """Make sure that the lock's session lives. Costs about a microsecond while it does; any thread may ask.
 
         Raises:
             RunSupersededError: it is gone, and the lock with it.
         """
-        if self._poll is not None and not self._poll.poll(0):
-            return
+        with self._checking:  # a poll object refuses a second thread
+            if self._poll is not None and not self._poll.poll(0):
+                return
         try:
             self._driver.execute("select 1")
         except psycopg.Error as error:
@@ -149,6 +152,10 @@ class RunLock:
                 "the connection that holds the run lock was lost: another upgrade may begin at any moment",
                 hint="nothing is left half done; run the same command again",
             ) from error
+
+    def terminate(self, pids: Sequence[int]) -> None:
+        """End server processes of this run whose statements do not come to an end: they roll back."""
+        self._driver.execute("select pg_terminate_backend(pid) from unnest(%s::int[]) pid", [list(pids)])
 
     def close(self) -> None:
         """Give the lock up and close its connection; never raises.

@@ -5,6 +5,7 @@ from upgrader.model.blocker import Blocker
 from upgrader.model.captured import CapturedStatement, StepStatements
 from upgrader.model.failure_limit import FailureLimit
 from upgrader.model.finding import Finding, Severity
+from upgrader.model.jobs import Jobs
 from upgrader.model.lock_wait import IndexProgress, LockWait
 from upgrader.model.outcome import Outcome
 from upgrader.model.preflight import PreflightCheck, PreflightFinding, PreflightLevel
@@ -28,6 +29,7 @@ __all__ = [
     "FailureLimit",
     "Finding",
     "IndexProgress",
+    "Jobs",
     "LockWait",
     "Outcome",
     "PreflightCheck",

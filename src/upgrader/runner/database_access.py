@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,13 +25,15 @@ from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.lock_watch import LockWatch
 from upgrader.runner.options import RunSettings
+from upgrader.runner.parallel import ThreadedExecutor
 from upgrader.runner.result import RunReport
-from upgrader.runner.segment import SequentialExecutor
+from upgrader.runner.segment import SegmentExecutor, SequentialExecutor
 from upgrader.runner.step_parts import CommandFactory, StepParts
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
 from upgrader.runner.timeouts import session_settings
 from upgrader.runner.upgrade import RunParts
+from upgrader.runner.workspace_walk import SegmentParts
 from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
 from upgrader.settings.database_url import embedded_path
@@ -53,6 +55,12 @@ class OpenRun:
     description: str
     watch: LockWatch
     findings: tuple[PreflightFinding, ...] = ()
+    more_sessions: tuple[CommandSession, ...] = ()
+
+    @property
+    def sessions(self) -> tuple[CommandSession, ...]:
+        """The sessions of the lanes; the first one is also that of instance steps and surveys."""
+        return (self.session, *self.more_sessions)
 
 
 @dataclass(frozen=True)
@@ -106,10 +114,14 @@ class DatabaseAccess:
             yield Reading(session, store, connector.description)
 
     @contextmanager
-    def run(self, wait_lock_seconds: float = 0.0, *, only_marks: bool = False) -> Iterator[OpenRun]:
+    def run(
+        self, wait_lock_seconds: float = 0.0, *, only_marks: bool = False, lanes: int = 1
+    ) -> Iterator[OpenRun]:
         """Open a run: its lock is held, its fence free of the last run, its connections ready.
 
         Args:
+            lanes: how many workspaces are worked on at a time; those after the first open their connection when
+                they need it.
             only_marks: no command is going to run: less is looked at beforehand.
 
         Raises:
@@ -134,10 +146,11 @@ class DatabaseAccess:
             lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
             control = CommandSession(connector, on_connect=lock.on_connect)
             commanding = replace(connector, settings=session_settings(self.run_settings))
-            session = CommandSession(commanding, on_connect=lock.on_connect)
+            sessions = [CommandSession(commanding, on_connect=lock.on_connect) for _ in range(lanes)]
             stack.callback(control.close)
-            stack.callback(session.close)
-            self._cancel = session.cancel
+            for session in sessions:
+                stack.callback(session.close)
+            self._cancel = lambda: cancel_all(sessions)
             stack.callback(setattr, self, "_cancel", None)
             store = SqlHistoryStore(lambda: control.driver, self.settings.history_schema)
             findings += self._admitted(inspector.under_the_lock(lock.driver))
@@ -146,7 +159,10 @@ class DatabaseAccess:
             lock.check()
             watch = LockWatch(self._watching(connector, run_id), self.emit, self.stop, self._redactor.redact)
             stack.callback(watch.close)
-            yield OpenRun(run_id, lock, control, session, store, connector.description, watch, findings)
+            first, *more = sessions
+            yield OpenRun(
+                run_id, lock, control, first, store, connector.description, watch, findings, tuple(more)
+            )
 
     def _watching(self, connector: Connector, run_id: str) -> Callable[[], psycopg.Connection]:
         # Another name: what the watch does says nothing of whether the run is silent.
@@ -191,8 +207,7 @@ class DatabaseAccess:
         is_down = report.direction is Direction.DOWN
         given = self._step_parts(run, commands, is_down=is_down, verbose=verbose, is_watched=is_watched)
         steps = make_runner(given)
-        executor = SequentialExecutor(
-            steps=steps,
+        segment = SegmentParts(
             report=report,
             emit=self.emit,
             stop=self.stop,
@@ -200,6 +215,10 @@ class DatabaseAccess:
             limit=limit or self.run_settings.max_failures,
             direction=report.direction,
         )
+        more = [make_runner(replace(given, session=session)) for session in run.more_sessions]
+        executor: SegmentExecutor = SequentialExecutor(segment, steps=steps)
+        if more:
+            executor = ThreadedExecutor(segment, lanes=(steps, *more), terminate=run.lock.terminate)
         return RunParts(
             lock=run.lock,
             store=run.store,
@@ -276,6 +295,13 @@ class DatabaseAccess:
         return Connector(url, application_name, self.settings.connect_timeout_seconds, label)
 
 
+def cancel_all(sessions: Iterable[CommandSession]) -> None:
+    """Ask the server to end the statements in progress; safe in a signal handler."""
+    for session in sessions:
+        with suppress(Exception):  # one that is gone just now has nothing in progress
+            session.cancel()
+
+
 def workspace_source(settings: Settings) -> WorkspaceSource:
     """Give where workspaces come from."""
     given = settings.workspaces
@@ -310,5 +336,6 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
         concurrent_wait_seconds=settings.concurrent_wait_seconds,
         dry_run_lock_seconds=settings.dry_run_lock_seconds,
         max_failures=settings.failure_limit,
+        jobs=settings.wanted_jobs,
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),
     )

@@ -146,6 +146,12 @@ class Execution:
         with suppress(Exception):
             self.record(AttemptStatus.INTERRUPTED, "ended by a second signal")
 
+    def record_loss(self) -> None:
+        """Write down that an attempt that shows already came to nothing: there is no connection for it."""
+        if self._has_running_row:
+            with suppress(Exception):  # a later run does it else
+                self.record(AttemptStatus.INTERRUPTED, "its connection could not be opened again")
+
     def _in_transaction(self) -> None:
         policy, watched = self._settings.retry, self.watched
         while True:
@@ -165,7 +171,7 @@ class Execution:
                     raise
                 pause = policy.pause_seconds(self.tries)
             finally:
-                self._parts.watch.end()
+                self._parts.watch.end(self.watched)
             self._parts.emit(
                 StepRetried(
                     self._task.step,
@@ -205,7 +211,7 @@ class Execution:
             raise guarded(error) from error
 
     def _begin_watch(self, lock_seconds: float) -> None:
-        """Let somebody look at what this session waits for, until `watch.end()`."""
+        """Let somebody look at what this session waits for, until the watch of it is ended."""
         self.watched.lock_seconds = lock_seconds
         self.watched.is_told = not lock_seconds or not self._task.step.transactional
         self._session.open()
@@ -299,12 +305,12 @@ class Execution:
         self._begin_watch(self._timeouts.lock_seconds)
         try:
             self._call(connection)
-            self._parts.watch.end()
+            self._parts.watch.end(self.watched)
             session.end_autocommit()
             check_left_behind(session)
             check_indexes(session.driver, before)
         except BaseException as error:
-            self._parts.watch.end()
+            self._parts.watch.end(self.watched)
             lost = is_connection_lost(driver)
             session.replace()
             if lost and not isinstance(error, HardStop):
@@ -345,7 +351,7 @@ class Execution:
             self._give_up(transaction, error)
             raise guarded(error) from error
         finally:
-            self._parts.watch.end()
+            self._parts.watch.end(self.watched)
 
     def _list_workspaces(self) -> Iterator[Workspace]:
         if self._session.connection.in_transaction():

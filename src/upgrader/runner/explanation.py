@@ -42,7 +42,7 @@ def explaining(
         explain(error, watched, timeouts, tries=1, paused_seconds=0.0)
         raise
     finally:
-        watch.end()
+        watch.end(watched)
 
 
 def translate_time_error(error: BaseException, watched: WatchedStep, timeouts: Timeouts) -> Exception | None:

@@ -1,4 +1,4 @@
-"""Looks, from a thread and a connection of its own, at what the step in progress waits for.
+"""Looks, from a thread and a connection of its own, at what the steps in progress wait for.
 
 Nothing of it is in the way of a step: beginning and ending a watch sets an attribute. The thread wakes up a few
 times a second, and only asks the server where a step has lasted for a quarter of its lock timeout.
@@ -88,7 +88,7 @@ class WatchedStep:
 
 @dataclass
 class LockWatch:
-    """Watches the steps of one session, one at a time. Without `connect` it sees nothing.
+    """Watches steps, of each session one at a time. Without `connect` it sees nothing.
 
     Attributes:
         connect: opens the connection of its own, when it is needed first.
@@ -99,48 +99,55 @@ class LockWatch:
     emit: EventSink = ignore_events
     stop: StopToken = field(default_factory=StopToken)
     redact: Callable[[str], str] = str
-    _watched: WatchedStep | None = None
+    _watched: dict[int, WatchedStep] = field(default_factory=dict)
     _thread: threading.Thread | None = None
     _driver: psycopg.Connection | None = None
     _no_connection_before: float = 0.0
     _look_seconds: float = _LONGEST_LOOK_SECONDS
     _wake: threading.Event = field(default_factory=threading.Event)
     _is_closed: bool = False
+    _starting: threading.Lock = field(default_factory=threading.Lock)
 
     def begin(self, watched: WatchedStep, pid: int | None) -> None:
         """Watch the session `pid` from here on."""
         if self.connect is None or pid is None:
             return
         watched.pid, watched.began, watched.wait = pid, time.monotonic(), None
-        self._watched = watched
+        self._watched[pid] = watched
         if self._thread is None:
-            self._look_seconds = watched.look_seconds
-            self._thread = threading.Thread(target=self._run, name="upgrader-lock-watch", daemon=True)
-            self._thread.start()
+            self._begin_thread(watched.look_seconds)
         elif watched.look_seconds < self._look_seconds:
             self._look_seconds = watched.look_seconds
             self._wake.set()
 
-    def end(self) -> None:
-        """Watch no longer."""
-        self._watched = None
+    def end(self, watched: WatchedStep) -> None:
+        """Watch this step no longer."""
+        if self._watched.get(watched.pid) is watched:
+            self._watched.pop(watched.pid, None)
 
     def close(self) -> None:
         """End the thread and close the connection; never raises."""
         self._is_closed = True
-        self._watched = None
+        self._watched.clear()
         self._wake.set()
         if self._thread is not None:
             self._thread.join(_CLOSE_SECONDS)
+
+    def _begin_thread(self, look_seconds: float) -> None:
+        with self._starting:
+            if self._thread is None:
+                self._look_seconds = look_seconds
+                self._thread = threading.Thread(target=self._run, name="upgrader-lock-watch", daemon=True)
+                self._thread.start()
 
     def _run(self) -> None:
         while not self._is_closed:
             self._wake.wait(self._look_seconds)
             self._wake.clear()
-            watched = self._watched
-            if watched is None or time.monotonic() - watched.began < watched.look_seconds:
-                continue
-            self._try_to_look(watched)
+            now = time.monotonic()
+            for watched in tuple(self._watched.values()):
+                if now - watched.began >= watched.look_seconds:
+                    self._try_to_look(watched)
         self._drop()
 
     def _try_to_look(self, watched: WatchedStep) -> None:
@@ -155,7 +162,7 @@ class LockWatch:
 
     def _look(self, driver: psycopg.Connection, watched: WatchedStep) -> None:
         wait = find_wait(driver, watched.pid, redact=self.redact)
-        if self._watched is not watched:  # it has ended meanwhile
+        if self._watched.get(watched.pid) is not watched:  # it has ended meanwhile
             return
         if wait is not None:
             watched.note(wait)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from upgrader.backfill.options import BackfillOptions
 from upgrader.database.retry import RetryPolicy
-from upgrader.model import FailureLimit
+from upgrader.model import FailureLimit, Jobs
 from upgrader.sequence.down_plan import DownOptions
 from upgrader.sequence.plan import PlanOptions, Selection
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -14,7 +14,12 @@ from upgrader.version import ApplicationVersion, ReleaseVersion
 
 @dataclass(frozen=True)
 class UpgradeOptions:
-    """The flags of `upgrade` (and of `plan`, which takes the same ones)."""
+    """The flags of `upgrade` (and of `plan`, which takes the same ones).
+
+    Attributes:
+        jobs: how many workspaces at a time; None: what the settings say. A dry run is one transaction, with one
+            connection.
+    """
 
     to: ReleaseVersion | None = None
     include_slow: bool = False
@@ -28,6 +33,7 @@ class UpgradeOptions:
     max_failures: FailureLimit | None = None
     wait_lock_seconds: float = 0.0
     backfill: BackfillOptions = field(default_factory=BackfillOptions)
+    jobs: Jobs | None = None
 
     def failure_limit(self, settings: RunSettings) -> FailureLimit:
         """Give when a segment is ended early: what the flags say, else what the settings say."""
@@ -39,6 +45,7 @@ class DowngradeOptions:
     """The flags of `downgrade` (and of `plan --down`); exactly one of `to` and `steps` is given.
 
     Attributes:
+        jobs: how many workspaces at a time; None: what the settings say.
         confirmed: the names of the steps that somebody has agreed to; None where nobody was asked.
     """
 
@@ -49,6 +56,7 @@ class DowngradeOptions:
     verbose: bool = False
     fail_fast: bool = False
     wait_lock_seconds: float = 0.0
+    jobs: Jobs | None = None
     confirmed: frozenset[str] | None = None
 
     def failure_limit(self, settings: RunSettings) -> FailureLimit:
@@ -68,6 +76,7 @@ class RunSettings:
         dry_run_lock_seconds: how long a dry run may block readers or writers of an existing table.
         search_path_extra: schemas after the workspace's own.
         max_failures: when a segment is ended early.
+        jobs: how many workspaces are worked on at a time.
         is_embedded: whether the server is the embedded one, for hints.
     """
 
@@ -84,6 +93,7 @@ class RunSettings:
     concurrent_wait_seconds: float = 0.0
     dry_run_lock_seconds: float = 2.0
     max_failures: FailureLimit = field(default_factory=FailureLimit)
+    jobs: Jobs = field(default_factory=Jobs)
     is_embedded: bool = False
 
 

@@ -7,7 +7,7 @@ import time
 from upgrader.command import SkipWorkspace
 from upgrader.database.failures import describe_failure, needs_missing_extension
 from upgrader.database.session import CommandSession
-from upgrader.errors import ConnectionLostError, RunSupersededError, StepError
+from upgrader.errors import ConnectionLostError, NoConnectionError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
 from upgrader.model import Attempt, AttemptStatus, Direction
 from upgrader.runner.execution import Execution, LeftOut, StepTask
@@ -33,6 +33,7 @@ class StepRunner:
 
         Raises:
             LeftOut: the workspace went away; nothing ran.
+            NoConnectionError: the session could not be opened again; the step may be tried on another one.
             ConnectionLostError: the server ended the connection; what was in progress is rolled back, or was
                 committed just before: the next run knows.
             HardStop: a second signal came.
@@ -44,6 +45,9 @@ class StepRunner:
         status, text = task.direction.done, None
         try:
             execution.run()
+        except NoConnectionError:
+            execution.record_loss()
+            raise
         except (LeftOut, ConnectionLostError, RunSupersededError):
             raise
         except HardStop:
@@ -52,6 +56,9 @@ class StepRunner:
         except Interrupted:
             status, text = AttemptStatus.INTERRUPTED, "the run was asked to stop"
         except BaseException as error:
+            if self.parts.stop.hard:  # the signal was another thread's: here its statement was cancelled
+                execution.record_interruption()
+                raise HardStop from error
             if self.session.is_lost:
                 raise ConnectionLostError(
                     f"the server ended the connection while {task.step.name} ran"

@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from upgrader.model import FailureLimit, PreflightCheck, Severity
+from upgrader.model import FailureLimit, Jobs, PreflightCheck, Severity
 from upgrader.settings.database_url import check_database_url, passwords_in
 from upgrader.settings.table_name import TableName, check_identifier
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -129,6 +129,12 @@ def _location(value: str | Path) -> str | Path:
     if isinstance(value, str) and not value.strip():
         raise ValueError("an entry is empty: name a directory or a package")
     return value
+
+
+def _jobs(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise PydanticCustomError("jobs_type", "Input should be a number, or 'auto'")
+    return Jobs.parse(str(value)).text
 
 
 def _max_failures(value: object) -> str:
@@ -253,6 +259,7 @@ class Settings(SettingsGroup):
         lock_tries: how often a step is tried in all when it cannot get its locks.
         lock_retry_initial_seconds: the first pause between two tries; it grows up to
         lock_retry_max_seconds: the longest pause.
+        jobs: how many workspaces are worked on at a time, each on a connection of its own; see `wanted_jobs`.
         max_failures: with so many failed workspaces, or more than so large a part of them (`"5%"`), a segment is
             ended early; None: never.
         statement_timeout_seconds: how long one statement of a command may take; 0: as long as it takes.
@@ -281,6 +288,7 @@ class Settings(SettingsGroup):
     lock_tries: _Count = 10
     lock_retry_initial_seconds: _PauseSeconds = 0.5
     lock_retry_max_seconds: _PauseSeconds = 30.0
+    jobs: Annotated[str, BeforeValidator(_jobs)] = "1"
     max_failures: Annotated[str, BeforeValidator(_max_failures)] | None = None
     statement_timeout_seconds: _OptionalTimeoutSeconds = 0.0
     idle_in_transaction_session_timeout_seconds: _OptionalTimeoutSeconds = 600.0
@@ -320,6 +328,11 @@ class Settings(SettingsGroup):
     def application_version(self) -> ApplicationVersion | None:
         """`app_version` as a value to compare; None where none was given."""
         return None if self.app_version is None else ApplicationVersion.parse(self.app_version)
+
+    @property
+    def wanted_jobs(self) -> Jobs:
+        """`jobs` as a value."""
+        return Jobs.parse(self.jobs)
 
     @property
     def failure_limit(self) -> FailureLimit:

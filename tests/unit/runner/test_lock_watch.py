@@ -60,8 +60,9 @@ def test_it_looks_before_a_lock_timeout_is_over(lock_seconds: float, look: float
 def test_without_a_connection_nothing_is_begun():
     """No thread is started."""
     watch = LockWatch()
-    watch.begin(watched(), 4711)
-    watch.end()
+    step = watched()
+    watch.begin(step, 4711)
+    watch.end(step)
     watch.close()
     assert watch._thread is None
 

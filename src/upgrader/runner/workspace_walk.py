@@ -1,0 +1,227 @@
+"""The workspaces of one version on their way through their steps: what one lane and several have in common.
+
+A lane is what takes one workspace after the other. Everything here may be called by several of them at a time;
+with one there is nobody to wait for, and the lock costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from upgrader.errors import NoConnectionError
+from upgrader.events import EventSink, SegmentStarted, WorkspaceFinished
+from upgrader.model import AttemptStatus, Direction, FailureLimit, Progress, Scope, Workspace
+from upgrader.runner.execution import LeftOut, StepTask
+from upgrader.runner.result import RunReport, StepResult
+from upgrader.runner.step_runner import StepRunner
+from upgrader.runner.stop import StopToken
+from upgrader.runner.workspace_queue import Turn, WorkspaceQueue
+from upgrader.sequence.plan import WorkspaceTask
+from upgrader.version import ReleaseVersion
+
+_REST_SECONDS = 0.1
+
+
+def _always() -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class SegmentParts:
+    """What segments are walked with.
+
+    Attributes:
+        check_lock: raises RunSupersededError where the run lock is gone; asked before each step.
+        limit: when a segment is ended early.
+    """
+
+    report: RunReport
+    emit: EventSink
+    stop: StopToken
+    check_lock: Callable[[], None]
+    limit: FailureLimit
+    direction: Direction = Direction.UP
+
+
+class WorkspaceWalk:
+    """One segment, from which lanes take turns until there are none left.
+
+    Attributes:
+        not_through: the ids of the workspaces that had their turn and did not get through.
+    """
+
+    def __init__(
+        self,
+        parts: SegmentParts,
+        version: ReleaseVersion,
+        tasks: Sequence[WorkspaceTask],
+        workspaces: Mapping[str, Workspace],
+        progress: Callable[[str], Progress],
+    ) -> None:
+        """Begin the segment."""
+        self._parts = parts
+        self._version = version
+        self._tasks = tasks
+        self._workspaces = workspaces
+        self._progress = progress
+        self._queue = WorkspaceQueue(tasks)
+        self._changed = threading.Condition()
+        self._running = 0
+        self._is_halted = self._is_closed = False
+        self._started = time.perf_counter()
+        report = parts.report
+        self._left_before = report.left
+        self._known = (len(report.failures), len(report.skipped), len(report.steps))
+        self._result = report.segment(version)
+        self._result.total += len(tasks)
+        self.not_through: set[str] = set()
+        parts.emit(SegmentStarted(version, len(tasks)))
+
+    def next_turn(self, is_wanted: Callable[[], bool] = _always) -> Turn | None:
+        """Give the next turn; waits while only others work. None where there is nothing more to begin.
+
+        Args:
+            is_wanted: whether the lane that asks is to work just now; else it rests.
+        """
+        while True:
+            may_take = is_wanted()
+            with self._changed:
+                if self._is_over():
+                    return None
+                turn = self._queue.take() if may_take else None
+                if turn is not None:
+                    self._running += 1
+                    return turn
+                if not self._running and not len(self._queue):
+                    return None
+                self._changed.wait(_REST_SECONDS)
+
+    def run(self, turn: Turn, steps: StepRunner) -> None:
+        """Take a workspace through the steps that it has before it.
+
+        Raises:
+            NoConnectionError: the lane has none any more; the turn is somebody else's again.
+            RunError, HardStop: the run is over.
+        """
+        workspace = self._workspaces[turn.task.workspace_id]
+        started = time.perf_counter()
+        end: StepResult | None = None
+        is_left_out = False
+        try:
+            steps.session.open_again()
+            end = self._run_steps(turn, workspace, steps)
+        except LeftOut:
+            is_left_out = True
+        except NoConnectionError:
+            turn.seconds += time.perf_counter() - started
+            self._end_turn(put_back=turn)
+            raise
+        except BaseException:
+            self._end_turn()
+            raise
+        turn.seconds += time.perf_counter() - started
+        outcome = self._count(workspace, end, is_left_out=is_left_out)
+        error = end.error if end else None
+        total, seconds = len(self._tasks), turn.seconds
+        self._parts.emit(
+            WorkspaceFinished(self._version, workspace, turn.index, total, outcome, seconds, error)
+        )
+        self._end_turn()
+
+    def halt(self) -> None:
+        """Let no lane begin anything more; steps in progress come to their end."""
+        self._is_halted = True
+
+    def close(self, *, is_cut_off: bool = False) -> None:
+        """Put into the report what shows only at the end, in the order in which one lane would have told it.
+
+        Args:
+            is_cut_off: what lanes that were left behind still come to is not told, and what was left is counted
+                by whoever knows what was due.
+        """
+        with self._changed:
+            self._is_closed = True
+            self._bring_into_order()
+            report = self._parts.report
+            if is_cut_off:
+                report.left = self._left_before
+                return
+            report.left += sum(turn.steps_left for turn in self._queue.drain())
+        self._parts.emit(self._result.finished(time.perf_counter() - self._started))
+
+    def _is_over(self) -> bool:
+        if self._is_halted or self._parts.stop.requested:
+            return True
+        left = len(self._queue)
+        return bool(left) and self._parts.report.ends_early(
+            self._result, self._parts.limit, left_workspaces=left
+        )
+
+    def _run_steps(self, turn: Turn, workspace: Workspace, steps: StepRunner) -> StepResult | None:
+        """Run the steps in order; give the one that did not get through, None if all did."""
+        progress, is_first = self._progress(workspace.id), True
+        for number in range(turn.steps_done, len(turn.task.steps)):
+            step = turn.task.steps[number]
+            if number and (self._is_halted or self._parts.stop.requested):
+                with self._changed:
+                    self._parts.report.left += turn.steps_left
+                return StepResult(step, Scope(workspace.id), 0, AttemptStatus.INTERRUPTED, 0.0)
+            self._parts.check_lock()
+            result = steps.run(
+                StepTask(
+                    step=step,
+                    workspace=workspace,
+                    index=turn.index,
+                    total=len(self._tasks),
+                    tried=progress.was_tried(step) or (is_first and turn.is_resumed),
+                    life=progress.life,
+                    is_first=is_first,
+                    direction=self._parts.direction,
+                )
+            )
+            is_first = False
+            self._add(result)
+            if not result.is_completed:
+                return result
+            turn.steps_done += 1
+        return None
+
+    def _add(self, result: StepResult) -> None:
+        with self._changed:
+            if not self._is_closed:
+                self._parts.report.add(result)
+
+    def _count(self, workspace: Workspace, end: StepResult | None, *, is_left_out: bool) -> str:
+        with self._changed:
+            if is_left_out:
+                outcome = "left-out"
+                self._result.left_out += 1
+            else:
+                outcome = self._result.count(end)
+            if outcome != "done":
+                self.not_through.add(workspace.id)
+        return outcome
+
+    def _end_turn(self, *, put_back: Turn | None = None) -> None:
+        with self._changed:
+            self._running -= 1
+            if put_back is not None:
+                self._queue.put_back(put_back)
+            if not self._running or put_back is not None:
+                self._changed.notify_all()
+
+    def _bring_into_order(self) -> None:
+        report, (failures, skipped, steps) = self._parts.report, self._known
+        for results, known in ((report.failures, failures), (report.skipped, skipped)):
+            if len(results) > known + 1:
+                places = {task.workspace_id: place for place, task in enumerate(self._tasks)}
+                results[known:] = sorted(
+                    results[known:], key=lambda one: places.get(one.scope.workspace_id or "", 0)
+                )
+        added = [(name, report.steps.pop(name)) for name in list(report.steps)[steps:]]
+        is_down = self._parts.direction is Direction.DOWN
+        added.sort(key=lambda one: one[1].step.sort_key, reverse=is_down)
+        report.steps.update(added)
