@@ -9,6 +9,7 @@ from upgrader.model.jobs import Jobs
 from upgrader.model.lock_wait import IndexProgress, LockWait
 from upgrader.model.outcome import Outcome
 from upgrader.model.preflight import PreflightCheck, PreflightFinding, PreflightLevel
+from upgrader.model.pressure import Pressure
 from upgrader.model.progress import Progress
 from upgrader.model.quarantine import Quarantine
 from upgrader.model.scope import INSTANCE, Scope
@@ -35,6 +36,7 @@ __all__ = [
     "PreflightCheck",
     "PreflightFinding",
     "PreflightLevel",
+    "Pressure",
     "Progress",
     "Quarantine",
     "Scope",
