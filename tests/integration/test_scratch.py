@@ -14,7 +14,8 @@ from tests.support.project import Project
 from tests.support.server import PostgresServer, Role
 from upgrader.check.base import lay_base
 from upgrader.check.catalog.read import list_schemas
-from upgrader.check.scratch import PREFIX, open_scratch
+from upgrader.check.leftover_databases import PREFIX
+from upgrader.check.scratch import open_scratch
 from upgrader.errors import OperatorError, SettingsError
 from upgrader.events import Event, StatementExecuted
 from upgrader.settings import Settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -12,13 +11,13 @@ from pathlib import Path
 
 import psycopg
 
+from upgrader.check.leftover_databases import Held, drop_leftovers
 from upgrader.database.connect import Connector, identifier
 from upgrader.database.conninfo import describe_database, join_conninfo, parse_conninfo
 from upgrader.database.embedded.notice import Notify, unheard
 from upgrader.errors import DatabaseUnavailableError, OperatorError
 from upgrader.settings import Settings
 
-PREFIX = "upgrader_check_"
 _EMBEDDED = "embedded:"
 _EMBEDDED_DATABASE = "postgres"
 _SHOWN = 5
@@ -66,6 +65,7 @@ class Scratch:
     is_embedded: bool
     server_version: int
     _made: list[str] = field(default_factory=list)
+    _held: Held = field(default_factory=Held)
 
     def make_database(self, *, template: str | None = None) -> str:
         """Make a database that is dropped at the end, and give its URL.
@@ -77,7 +77,8 @@ class Scratch:
             OperatorError: the role may not make databases, or somebody uses the one that is copied.
         """
         parameters = parse_conninfo(self.url)
-        name = PREFIX + secrets.token_hex(6)
+        self._hold()
+        name = self._held.next_name()
         source = parse_conninfo(template)["dbname"] if template else self._own_name()
         self._made.append(name)  # before it is there: an interruption may come in between
         with Connector(self.url).connect() as driver:
@@ -86,6 +87,16 @@ class Scratch:
             except psycopg.Error as error:
                 raise _not_made(error, source=source, user=driver.info.user) from error
         return join_conninfo({**parameters, "dbname": name})
+
+    def _hold(self) -> None:
+        """Show to other checks that this one lives; nobody else comes to a server of its own."""
+        if not self.is_embedded and not self._held.is_held:
+            self._made.append(self._held.database)
+            try:
+                self._held.hold(self.url)
+            except psycopg.Error as error:
+                user = parse_conninfo(self.url).get("user", "")
+                raise _not_made(error, source="template0", user=user) from error
 
     def drop_databases(self, *, notify: Notify = unheard) -> None:
         """Drop all databases that were made, whoever is still connected; harmless twice.
@@ -103,6 +114,7 @@ class Scratch:
                     f"the scratch database {name} is still on the server ({' '.join(str(error).split())});"
                     f" drop it by hand: DROP DATABASE {identifier(name)} WITH (FORCE);"
                 )
+        self._held.release()
 
     def _own_name(self) -> str:
         with Connector(self.url).connect() as driver:
@@ -130,7 +142,7 @@ def open_scratch(
         with _embedded(notify) as scratch:
             yield scratch
         return
-    scratch = _given(settings, url)
+    scratch = _given(settings, url, notify=notify)
     try:
         yield scratch
     finally:
@@ -154,7 +166,7 @@ def _embedded(notify: Notify) -> Iterator[Scratch]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _given(settings: Settings, url: str) -> Scratch:
+def _given(settings: Settings, url: str, *, notify: Notify) -> Scratch:
     if url.startswith(_EMBEDDED):
         raise OperatorError(
             "the scratch database may not be an embedded one by its path",
@@ -171,6 +183,7 @@ def _given(settings: Settings, url: str) -> Scratch:
     connector = Connector(url, connect_timeout_seconds=settings.connect_timeout_seconds)
     with connector.connect() as driver:
         _refuse_unusable(driver, describe_database(parameters))
+        drop_leftovers(driver, notify=notify)
         return Scratch(
             url, connector.description, is_embedded=False, server_version=driver.info.server_version
         )
