@@ -7,6 +7,7 @@ from pathlib import Path
 from tests.integration.test_capture import line_of
 from tests.support.project import Project
 from upgrader.lint.capture import StatementCapture
+from upgrader.lint.partitions import find_partitioned
 from upgrader.lint.sizes import describe_tables
 from upgrader.lint.squawk import lint_steps
 from upgrader.model import Finding
@@ -22,6 +23,7 @@ def lint(project: Project) -> list[Finding]:
             capture.steps(),
             server_version=connection.info.server_version,
             sizes=describe_tables(connection, capture.steps()),
+            partitioned=find_partitioned(connection, capture.steps()),
         )
 
 
@@ -204,3 +206,37 @@ def test_transactions_of_a_data_migration(project: Project):
     findings = lint(project)
     assert told(findings, "CheckA") == []
     assert [rule for rule, *_ in told(findings, "Together")] == ["constraint-missing-not-valid"]
+
+
+def test_index_on_a_partitioned_table(project: Project):
+    """The remedy is the one that works there: the usual one fails; its own first statement is no finding."""
+    project.create_workspaces("a")
+    parent = "(id bigint, at date) partition by range (at)"
+    partition = "for values from ('2026-01-01') to ('2027-01-01')"
+    project.fast(
+        "1.0.0", 1, "Prepare", f"create table core.event {parent}; create table core.plain (id bigint)"
+    )
+    project.fast("1.0.0", 2, "Part", f"create table core.event_26 partition of core.event {partition}")
+    project.workspace("1.0.0", 3, "Own", f"create table note {parent}")
+    project.fast("1.0.0", 4, "Plain", "create index plain_id on core.plain (id)")
+    project.fast("1.0.0", 5, "Whole", "create index event_id on core.event (id)")
+    project.fast("1.0.0", 6, "Only", "create index event_at on only core.event (at)")
+    project.fast(
+        "1.0.0",
+        7,
+        "OnPartition",
+        'create_index_concurrently(connection, "event_26_at", table="core.event_26", columns="at")',
+        transactional=False,
+    )
+    project.fast("1.0.0", 8, "Attach", "alter index core.event_at attach partition core.event_26_at")
+    project.workspace("1.0.0", 9, "OwnWhole", "create index note_id on note (id)")
+
+    found = [one for one in lint(project) if one.rule == "require-concurrent-index-creation"]
+
+    remedies = {(one.step or "").split("_")[1]: one.remedy for one in found}
+    assert set(remedies) == {"Plain", "Whole", "OwnWhole"}
+    assert "ON ONLY" not in remedies["Plain"]
+    assert "ON ONLY" in remedies["Whole"]
+    assert "ATTACH PARTITION" in remedies["OwnWhole"]
+    valid = "select indisvalid from pg_index where indexrelid = 'core.event_at'::regclass"
+    assert project.query(valid) == [(True,)]

@@ -9,7 +9,9 @@ from upgrader.check.live import LiveDatabase
 from upgrader.check.rule import Need
 from upgrader.check.rules import RULES
 from upgrader.check.scratch import Scratch
+from upgrader.database.connect import Connector
 from upgrader.errors import OperatorError
+from upgrader.lint.partitions import find_partitioned
 from upgrader.lint.program import find_program
 from upgrader.lint.sizes import TableSizes, describe_tables
 from upgrader.lint.squawk import lint_steps
@@ -25,6 +27,7 @@ def check_statements(
     *,
     settings: Settings,
     scratch: Scratch,
+    scratch_url: str,
     live: LiveDatabase | None,
 ) -> None:
     """Run the rules about statements; without squawk they are left out.
@@ -34,6 +37,7 @@ def check_statements(
 
     Args:
         scratch: whose server they ran on; its version counts where there is no live database.
+        scratch_url: of the database in which they ran.
 
     Raises:
         OperatorError: squawk fails, or does not know a rule that is ignored.
@@ -51,6 +55,7 @@ def check_statements(
         server_version=live.server_version if live else scratch.server_version,
         exclude=ignored,
         sizes=_sizes(live, open_ones),
+        partitioned=_partitioned(scratch_url, live, open_ones),
     )
     book.ran(_LINT_RULES, findings)
 
@@ -67,6 +72,20 @@ def _note_closed(book: CheckBook, closed: Iterable[Step]) -> None:
     if count:
         what = "1 command" if count == 1 else f"{count} commands"
         book.note([f"the SQL of {what} was not linted: released or completed, and so not to be changed"])
+
+
+def _partitioned(
+    scratch_url: str, live: LiveDatabase | None, statements: Sequence[StepStatements]
+) -> frozenset[str]:
+    """Look where they ran, and in the live database: an index that they have dropped is there alone."""
+    if not statements:
+        return frozenset()
+    with Connector(scratch_url, "upgrader check").connect() as driver:
+        found = find_partitioned(driver, statements)
+    if live is not None:
+        with live.access.reading() as reading:
+            found |= find_partitioned(reading.session.driver, statements)
+    return found
 
 
 def _sizes(live: LiveDatabase | None, statements: Sequence[StepStatements]) -> TableSizes | None:

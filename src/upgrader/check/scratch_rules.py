@@ -79,7 +79,12 @@ class ScratchCheck:
         if self.book.wanted(_LINT_RULES):
             statements = (*capture.steps(), *self._downs)
             check_statements(
-                self.book, statements, settings=self.subject.settings, scratch=scratch, live=self.live
+                self.book,
+                statements,
+                settings=self.subject.settings,
+                scratch=scratch,
+                scratch_url=sequence.url,
+                live=self.live,
             )
 
     def _compare(self, base: Base, sequence: SequenceResult) -> None:

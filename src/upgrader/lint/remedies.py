@@ -31,7 +31,11 @@ _OURS = {
 }
 
 
-def remedy_of(rule: str, help_text: str | None) -> str:
-    """Say what to do: in our words, in squawk's, or how to say that it is meant."""
-    advice = _OURS.get(rule) or help_text or f"see https://squawkhq.com/docs/{rule}"
+def remedy_of(rule: str, help_text: str | None, *, special: str | None = None) -> str:
+    """Say what to do: in our words, in squawk's, or how to say that it is meant.
+
+    Args:
+        special: what to do about this very statement.
+    """
+    advice = special or _OURS.get(rule) or help_text or f"see https://squawkhq.com/docs/{rule}"
     return f"{advice.rstrip('.')}; where it is meant: -- squawk-ignore {rule}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from upgrader.lint.capture import LONGEST_STATEMENT, MOST_OF_A_LINE
 from upgrader.lint.ignores import unused_ignores
 from upgrader.lint.outside_transaction import outside_only
+from upgrader.lint.partitions import is_quick_beginning, remedy_of_partitioned
 from upgrader.lint.program import Remark, Squawk
 from upgrader.lint.remedies import remedy_of
 from upgrader.lint.sizes import TableSizes
@@ -36,6 +37,7 @@ def lint_steps(
     server_version: int | str,
     exclude: Sequence[str] = (),
     sizes: TableSizes | None = None,
+    partitioned: frozenset[str] = frozenset(),
 ) -> list[Finding]:
     """Find what is dangerous in the statements of steps; reads no database. A step takes a few milliseconds.
 
@@ -43,6 +45,7 @@ def lint_steps(
         server_version: of the server that the steps will meet: 180004, or a text that begins with `18.4`.
         exclude: rules that are off, squawk's and our own.
         sizes: of the tables in a live database, from `describe_tables`.
+        partitioned: which names are partitioned tables or their indexes, from `find_partitioned`.
 
     Raises:
         OperatorError: squawk is not installed, cannot be run, or knows no rule of `exclude`.
@@ -52,17 +55,21 @@ def lint_steps(
     squawk = Squawk(
         server_version=server_version, exclude=[rule for rule in exclude if rule not in OWN_RULES]
     )
-    found = (one for step in steps for one in _StepLint(step, squawk, sizes or TableSizes()).findings())
+    lints = (_StepLint(step, squawk, sizes or TableSizes(), partitioned) for step in steps)
+    found = (one for lint in lints for one in lint.findings())
     return list(dict.fromkeys(one for one in found if one.rule not in exclude))
 
 
 class _StepLint:
     """The lint of one step."""
 
-    def __init__(self, step: StepStatements, squawk: Squawk, sizes: TableSizes) -> None:
+    def __init__(
+        self, step: StepStatements, squawk: Squawk, sizes: TableSizes, partitioned: frozenset[str]
+    ) -> None:
         self._step = step
         self._squawk = squawk
         self._sizes = sizes
+        self._partitioned = partitioned
 
     def findings(self) -> Iterator[Finding]:
         statements = self._step.statements
@@ -105,6 +112,8 @@ class _StepLint:
             return False
         if rule == _ROBUST and statement.is_helped:
             return False  # repeatable by construction
+        if is_quick_beginning(rule, statement.text, self._partitioned):
+            return False
         if self._step.direction is Direction.DOWN and rule.startswith(_MEANT_ON_THE_WAY_DOWN):
             return False
         return not (
@@ -120,7 +129,11 @@ class _StepLint:
             statement,
             remark.rule,
             f"{remark.message.rstrip('.')} ({details})" if details else remark.message,
-            remedy_of(remark.rule, remark.help),
+            remedy_of(
+                remark.rule,
+                remark.help,
+                special=remedy_of_partitioned(remark.rule, statement.text, self._partitioned),
+            ),
             Severity.ERROR if remark.level.lower() == "error" else Severity.WARNING,
         )
 
