@@ -38,6 +38,13 @@ class Notice(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class CheckMoved(Event):
+    """A check has come to something else; `at` says to what, for people."""
+
+    at: str
+
+
+@dataclass(frozen=True, slots=True)
 class PreflightFound(Event):
     """Something that may stand in the way of the run that is about to begin."""
 

@@ -131,6 +131,24 @@ def test_terminal_has_colour_and_a_bar(product: Project):
         assert not re.search(r"\x1b\[[0-9;]*3[0-9]m", shown), shown
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals on Windows")
+def test_check_says_on_a_terminal_what_it_is_at(project: Project):
+    """In a line that is gone at the end; nothing of it in a pipe."""
+    # As long as it takes until the line is drawn anew, a few times over.
+    project.fast("1.0.0", 1, "Wait", "select pg_sleep(1)", down="pass")
+    scratch, at = project.database_url, "trying 1.0.0_Wait_1"
+    project.configure(database_url=None)
+
+    code, shown = in_terminal(project, "check", "--scratch-url", scratch, "--select", "sequence-fails")
+
+    assert code == 0, shown
+    assert at in shown
+    assert shown.rindex(at) < shown.rindex("\x1b[2K")  # the line is wiped
+    result = project.run_cli("check", "--scratch-url", scratch, "--select", "sequence-fails")
+    assert_code(result, 0)
+    assert at not in result.stdout + result.stderr
+
+
 def test_version_and_help(project: Project):
     """`--version`, `--help`, `-h`; without a verb the help."""
     assert re.fullmatch(r"upgrader \d+\.\d+\.\d+\S*\n", project.run_cli("--version").stdout)

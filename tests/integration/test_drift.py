@@ -120,6 +120,8 @@ def test_finding_points_to_the_model(project: Project, modules: str) -> None:
     models = project.directory / f"{modules}_models.py"
     line = models.read_text().splitlines().index("class Item(Base):") + 1
     assert [(one.file, one.line) for one in found] == [(models, line), (None, None)]
+    where = f"; the models are {modules}_models:Base.metadata"
+    assert [one.remedy.endswith(where) for one in found] == [False, True]
     assert found[0].message == "core.item.price: integer in the models, bigint after the commands"
 
 

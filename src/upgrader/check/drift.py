@@ -81,7 +81,8 @@ def find_drift(sequence: SequenceResult, *, base: Base, settings: Settings) -> D
         return DriftResult((_not_built(models.error),), tuple(left_out))
     comparison = _Comparison(sequence, models, settings, sample)
     places = ModelsPlaces((*shared, *own))
-    findings = [_finding(difference, places) for difference in comparison.differences()]
+    named = ", ".join((*settings.metadata, *settings.workspace_metadata))
+    findings = [_finding(difference, places, named) for difference in comparison.differences()]
     return DriftResult(tuple(findings), (*left_out, *models.left_out))
 
 
@@ -127,12 +128,13 @@ def _is_excluded(found: CatalogObject, patterns: Sequence[str]) -> bool:
     return any(fnmatchcase(path, pattern) for path in whole for pattern in patterns)
 
 
-def _finding(difference: Difference, places: ModelsPlaces) -> Finding:
+def _finding(difference: Difference, places: ModelsPlaces, named: str) -> Finding:
+    """Say it at the class of its table; where there is none, name what the settings call the models."""
     place = places.of(difference.found)
     return Finding(
         rule=SCHEMA_DRIFT,
         message=_message(difference),
-        remedy=_remedy(difference),
+        remedy=_remedy(difference) + ("" if place else f"; the models are {named}"),
         severity=Severity.WARNING if difference.is_unasked else Severity.ERROR,
         file=place.file if place else None,
         line=place.line if place else None,

@@ -24,7 +24,7 @@ from upgrader.check.selection import select_rules
 from upgrader.check.sequence_run import Subject
 from upgrader.check.written import find_future_timestamps, find_released_changes
 from upgrader.errors import LoadingError, OperatorError
-from upgrader.events import EventSink
+from upgrader.events import CheckMoved, EventSink
 from upgrader.registry import Registry
 from upgrader.runner.database_access import DatabaseAccess
 from upgrader.runner.stop import StopToken
@@ -90,6 +90,7 @@ class Gate:
         return CheckBook(selection)
 
     def _loaded(self, book: CheckBook) -> Registry | None:
+        self.emit(CheckMoved("loading the commands"))
         try:
             registry = self.load()
         except LoadingError as error:
@@ -118,6 +119,7 @@ class Gate:
             book.leave_out(_needing(Need.DATABASE), reason)
             book.leave_out([RELEASED_VERSION_CHANGED], _NO_RELEASE_TIME)
             return None
+        self.emit(CheckMoved("comparing with the history of the live database"))
         return check_history(book, registry.sequence, self.access())
 
     def _why_no_database(self) -> str | None:

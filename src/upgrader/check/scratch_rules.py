@@ -19,9 +19,9 @@ from upgrader.check.rule import Need
 from upgrader.check.rules import ROUND_TRIP, RULES, SCHEMA_DRIFT, SEQUENCE_FAILS
 from upgrader.check.scratch import Scratch, open_scratch
 from upgrader.check.sequence_run import SequenceResult, Subject, run_sequence
-from upgrader.events import EventSink, Notice
+from upgrader.events import CheckMoved, Event, EventSink, Notice, StepStarted
 from upgrader.lint.capture import StatementCapture
-from upgrader.model import Direction, StepStatements
+from upgrader.model import Direction, Scope, StepStatements
 from upgrader.runner.stop import HardStop, StopToken
 
 _SCRATCH_RULES = tuple(rule for rule in RULES.values() if rule.needs in (Need.SCRATCH, Need.SQUAWK))
@@ -63,12 +63,13 @@ class ScratchCheck:
         if not self.book.wanted(_SCRATCH_RULES):
             return
         settings = self.subject.settings
+        self.emit(CheckMoved("making a scratch database"))
         with open_scratch(settings, url=url, notify=lambda text: self.emit(Notice(text))) as scratch:
             self.book.scratch = scratch.description
             self._look(lay_base(scratch, settings), scratch)
 
     def _look(self, base: Base, scratch: Scratch) -> None:
-        capture = StatementCapture()
+        capture = StatementCapture(self._telling("trying"))
         sequence = run_sequence(base, self.subject, emit=capture, stop=self.stop)
         self._end_if_stopped()
         self.book.ran([SEQUENCE_FAILS], sequence.findings)
@@ -78,6 +79,7 @@ class ScratchCheck:
         self._take_back(base)
         if self.book.wanted(_LINT_RULES):
             statements = (*capture.steps(), *self._downs)
+            self.emit(CheckMoved("linting what was executed"))
             check_statements(
                 self.book,
                 statements,
@@ -94,6 +96,7 @@ class ScratchCheck:
         elif not sequence.is_complete:
             self.book.leave_out([SCHEMA_DRIFT], _NOT_COMPLETE)
         elif self.book.wanted([SCHEMA_DRIFT]):
+            self.emit(CheckMoved("comparing models and commands"))
             drift = find_drift(sequence, base=base, settings=settings)
             self.book.ran([SCHEMA_DRIFT], drift.findings)
             self.book.note(drift.left_out)
@@ -101,12 +104,21 @@ class ScratchCheck:
     def _take_back(self, base: Base) -> None:
         if not self.book.wanted([ROUND_TRIP]):
             return
-        capture = StatementCapture()
+        capture = StatementCapture(self._telling("taking back and forth"))
         trips = find_broken_round_trips(base, self.subject, emit=capture, stop=self.stop)
         self._end_if_stopped()
         self.book.ran([ROUND_TRIP], trips.findings)
         self.book.note(trips.left_out)
         self._downs.extend(one for one in capture.steps() if one.direction is Direction.DOWN)
+
+    def _telling(self, what: str) -> EventSink:
+        """Tell which step a run in a scratch database is at; its events are nobody's otherwise."""
+
+        def tell(event: Event) -> None:
+            if isinstance(event, StepStarted):
+                self.emit(CheckMoved(f"{what} {event.step.name}{_where(event.scope)}"))
+
+        return tell
 
     def _end_if_stopped(self) -> None:
         """A run that was cut off has told nothing of the commands."""
@@ -118,6 +130,10 @@ class ScratchCheck:
         dormant = len(sequence) - len(sequence.covered_by(application))
         if dormant:
             self.book.note([_dormant_note(dormant, application.text)])
+
+
+def _where(scope: Scope) -> str:
+    return "" if scope.is_instance else f" in {scope}"
 
 
 def _dormant_note(count: int, application: str) -> str:

@@ -70,6 +70,10 @@ class LiveLine:
         spinner = SpinnerColumn("line")
         self._start(text, None, spinner, TextColumn("{task.description}", markup=False), TimeElapsedColumn())
 
+    def close(self) -> None:
+        """Take it away."""
+        self.clear()
+
     def clear(self) -> None:
         """Take it away."""
         if self._progress is not None:

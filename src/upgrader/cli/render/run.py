@@ -196,6 +196,7 @@ def _stopped(report: RunReport) -> Iterator[Block]:
     if report.outcome.value == "refused":
         yield from _problem(report.stop.message, report.stop.hint)
         return
+    # No `error:`: the run did what it was told to, and slow steps wait for somebody to take the time.
     style = "" if report.outcome.value == "done" else "warning"
     yield Line(report.stop.message, style=style)
     yield Line(report.stop.hint, "hint:", "hint")
