@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from dataclasses import replace
 from itertools import islice
-from typing import Any
 
 import psycopg
 
@@ -15,15 +13,19 @@ from upgrader.database.leftovers import Traces
 from upgrader.errors import RunSupersededError
 from upgrader.history.keys import LockKeys
 from upgrader.history.layout import not_readable, read_layout_version
+from upgrader.history.rows import (
+    ATTEMPT_COLUMNS,
+    ScopeClass,
+    StepRow,
+    attempt_of,
+    conditions_of,
+    progress_of,
+)
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
 from upgrader.history.workspace_functions import NOT_ENROLLED
 from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Quarantine, Scope
 from upgrader.version import ReleaseVersion
 
-_COLUMNS = (
-    "id, name, kind, version, workspace_id, status, attempt, is_initial, executed_by_version, checksum,"
-    " error_message, started_at, finished_at, direction, changes_state, forgotten_at"
-)
 _ATTEMPT_KEY = "(coalesce(workspace_id, ''), name, attempt) where forgotten_at is null"
 _BATCH = 1000
 # The workspace was forgotten and enrolled anew since the attempt was planned; never true of the instance.
@@ -43,8 +45,6 @@ from (select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, 
        order by coalesce(workspace_id, ''), name, attempt desc) h
 """
 _SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
-_Class = tuple[str | None, bool, int, int, str | None, int]
-_StepRow = tuple[str, AttemptStatus, Direction, bool]
 
 
 class SqlHistoryStore:
@@ -82,17 +82,17 @@ class SqlHistoryStore:
                 quarantined = self._quarantined()
         except psycopg.errors.InsufficientPrivilege as error:
             raise not_readable(self._driver, self._schema) from error
-        progress = {key: _progress(key, steps[representative]) for key, representative in classes.items()}
+        progress = {key: progress_of(key, steps[representative]) for key, representative in classes.items()}
         workspaces = {
             workspace_id: progress[key] for workspace_id, key in members.items() if workspace_id is not None
         }
         instance = progress[members[None]] if None in members else Progress()
         return HistorySnapshot(True, instance, workspaces, quarantined)
 
-    def _classes(self) -> tuple[dict[_Class, str | None], dict[str | None, _Class]]:
-        classes: dict[_Class, str | None] = {}
-        interned: dict[_Class, _Class] = {}
-        members: dict[str | None, _Class] = {}
+    def _classes(self) -> tuple[dict[ScopeClass, str | None], dict[str | None, ScopeClass]]:
+        classes: dict[ScopeClass, str | None] = {}
+        interned: dict[ScopeClass, ScopeClass] = {}
+        members: dict[str | None, ScopeClass] = {}
         with self._driver.cursor(name="upgrader_scopes") as cursor:
             cursor.itersize = 10_000
             cursor.execute(
@@ -107,8 +107,8 @@ class SqlHistoryStore:
                 classes.setdefault(key, workspace_id)
         return classes, members
 
-    def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[_StepRow]]:
-        found: dict[str | None, list[_StepRow]] = defaultdict(list)
+    def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[StepRow]]:
+        found: dict[str | None, list[StepRow]] = defaultdict(list)
         pending = iter(scopes)
         while batch := list(islice(pending, _BATCH)):
             rows = self._driver.execute(
@@ -132,16 +132,17 @@ class SqlHistoryStore:
         """Give attempts, newest first, through a server-side cursor."""
         if read_layout_version(self._driver, self._schema) is None:
             return
-        conditions, values = _conditions(wanted)
+        conditions, values = conditions_of(wanted)
         where = f" where {' and '.join(conditions)}" if conditions else ""
         limit = f" limit {wanted.limit}" if wanted.limit is not None else ""
         with self._driver.transaction(), self._driver.cursor(name="upgrader_attempts") as cursor:
             cursor.itersize = _BATCH
             cursor.execute(
-                f"select {_COLUMNS} from {self._history}{where} order by id desc{limit}".encode(), values
+                f"select {ATTEMPT_COLUMNS} from {self._history}{where} order by id desc{limit}".encode(),
+                values,
             )
             for row in cursor:
-                yield _attempt(row)
+                yield attempt_of(row)
 
     def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
         """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
@@ -150,13 +151,13 @@ class SqlHistoryStore:
         pending = iter(scopes)
         while batch := list(islice(pending, _BATCH)):
             rows = self._driver.execute(
-                f"select {_COLUMNS} from (select distinct on (coalesce(workspace_id, ''), name) *"
+                f"select {ATTEMPT_COLUMNS} from (select distinct on (coalesce(workspace_id, ''), name) *"
                 f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
                 " and changes_state and forgotten_at is null"
                 " order by coalesce(workspace_id, ''), name, attempt desc) h where status <> 'completed'".encode(),
                 [[scope.workspace_id or "" for scope in batch]],
             ).fetchall()
-            yield from map(_attempt, rows)
+            yield from map(attempt_of, rows)
 
     def last_attempt(self, name: str, scope: Scope) -> int:
         """Give the number of the latest attempt; 0 where there is none."""
@@ -377,61 +378,3 @@ class SqlHistoryStore:
 def is_forgotten(error: BaseException) -> bool:
     """Tell whether a step was not recorded because its workspace was forgotten while it ran."""
     return isinstance(error, psycopg.Error) and error.sqlstate == NOT_ENROLLED
-
-
-def _progress(key: _Class, steps: list[_StepRow]) -> Progress:
-    enrolled, is_baseline, _, _, through, life = key
-    mark = Enrolment.parse(enrolled) if enrolled is not None else None
-    still_open = {name: status for name, status, *_ in steps if status is not AttemptStatus.COMPLETED}
-    return Progress(
-        enrolment=replace(mark, is_baseline=is_baseline) if mark else None,
-        completed=frozenset(name for name, status, *_ in steps if status is AttemptStatus.COMPLETED),
-        open=still_open,
-        half_reverted=frozenset(
-            name
-            for name, status, direction, _ in steps
-            if direction is Direction.DOWN and status is not AttemptStatus.REVERTED
-        ),
-        tried_again=frozenset(name for name, *_, is_again in steps if is_again),
-        through=ReleaseVersion.parse(through) if through is not None else None,
-        life=life if mark else None,
-    )
-
-
-def _conditions(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
-    conditions: list[str] = []
-    values: list[Any] = []
-    if wanted.workspace_id is not None or wanted.instance_only:
-        conditions.append("coalesce(workspace_id, '') = %s")
-        values.append(wanted.workspace_id or "")
-    if wanted.status is not None:
-        conditions.append("status = %s")
-        values.append(wanted.status.value)
-    if wanted.step is not None:
-        # Class and timestamp are parts of the full name; only a class name may hold more underscores.
-        conditions.append(
-            "(name = %s or substring(name from '^[^_]+_(.*)_[0-9]+$') = %s or substring(name from '_([0-9]+)$') = %s)"
-        )
-        values.extend([wanted.step] * 3)
-    return conditions, values
-
-
-def _attempt(row: tuple[Any, ...]) -> Attempt:
-    return Attempt(
-        id=row[0],
-        name=row[1],
-        kind=row[2],
-        version=row[3],
-        scope=Scope(row[4]),
-        status=AttemptStatus(row[5]),
-        attempt=row[6],
-        is_initial=row[7],
-        executed_by_version=row[8],
-        checksum=row[9],
-        error_message=row[10],
-        started_at=row[11],
-        finished_at=row[12],
-        direction=Direction(row[13]),
-        changes_state=row[14],
-        forgotten_at=row[15],
-    )
