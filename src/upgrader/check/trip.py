@@ -9,15 +9,15 @@ from typing import cast
 from sqlalchemy import Connection
 
 from upgrader.check.catalog.objects import Catalog
-from upgrader.command import SlowInstanceCommand, WorkspaceCommand
-from upgrader.database.connect import identifier
+from upgrader.command import SlowInstanceCommand
 from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver, enter_guard, leave_guard
 from upgrader.database.session import StepTransaction
 from upgrader.errors import IrreversibleError
 from upgrader.model import Direction
-from upgrader.runner.author import call_author
+from upgrader.runner.author import call_author, method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.execution import StepTask
+from upgrader.runner.search_path import search_path_of
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop
 from upgrader.workspaces import WorkspaceListing
@@ -128,11 +128,8 @@ class Trip:
         command = self._parts.commands.create(self._task.step.name)
         if not is_down and self._task.step.has_data_migration:
             self._migrate_data(command, connection)
-        if self._task.workspace is None:
-            call_author(command.down if is_down else cast("SlowInstanceCommand", command).up, connection)  # type: ignore[attr-defined]  # a reversible command has one
-            return
-        method = command.down_on_workspace if is_down else cast("WorkspaceCommand", command).run_on_workspace  # type: ignore[attr-defined]  # likewise
-        call_author(method, self._context(connection))
+        method = method_of(command, self._task.step, Direction.DOWN if is_down else Direction.UP)
+        call_author(method, connection if self._task.workspace is None else self._context(connection))
 
     def _context(self, connection: Connection) -> RunWorkspaceContext:
         task, parts = self._task, self._parts
@@ -167,8 +164,4 @@ class Trip:
         call_author(cast("SlowInstanceCommand", command).run_data_migration, context)
 
     def _settings(self) -> dict[str, str]:
-        workspace = self._task.workspace
-        if workspace is None or workspace.schema is None:
-            return {}
-        path = (workspace.schema, *self._parts.settings.search_path_extra)
-        return {"search_path": ", ".join(identifier(schema) for schema in path)}
+        return search_path_of(self._task.workspace, self._parts.settings.search_path_extra)

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from upgrader.database.connect import identifier
 from upgrader.database.failures import is_connection_lost
 from upgrader.database.leftovers import guarded
 from upgrader.database.recording import recording
@@ -27,6 +26,7 @@ from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport, StepResult
 from upgrader.runner.script import Phase, Script
 from upgrader.runner.script_book import ScriptBook
+from upgrader.runner.search_path import search_path_of
 from upgrader.runner.stop import HardStop
 from upgrader.runner.timeouts import Timeouts, timeouts_of
 from upgrader.runner.upgrade import RunParts
@@ -163,10 +163,7 @@ class ScriptRun(DryRun):
         return timeouts_of(step, self._parts.settings)
 
     def _search_path(self, workspace: Workspace | None) -> dict[str, str]:
-        if workspace is None or workspace.schema is None:
-            return {}
-        schemas = (workspace.schema, *self._parts.settings.search_path_extra)
-        return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
+        return search_path_of(workspace, self._parts.settings.search_path_extra)
 
     def _end_early(self, last: PlannedVersion | None, at: PlannedVersion) -> None:
         self._report.simulated_to = last.version if last else None
