@@ -13,11 +13,10 @@ import psycopg
 
 from upgrader.errors import OperatorError
 from upgrader.events import Notice, VersionStarted
-from upgrader.history.layout import bring_up_to_date
 from upgrader.history.steps_back import StepsBack
 from upgrader.model import AttemptStatus, Direction, Outcome, Progress
 from upgrader.runner.execution import StepTask
-from upgrader.runner.looking import look, take_barrier
+from upgrader.runner.looking import look, prepare, take_barrier
 from upgrader.runner.options import DowngradeOptions, down_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
@@ -55,17 +54,11 @@ class DowngradeRun:
         """
         report, parts = self._report, self._parts
         with reporting(report, emit=parts.emit, stop=parts.stop, is_under_way=lambda: self._under_way):
-            self._prepare()
+            prepare(parts)
             self._walk()
         if report.outcome is Outcome.INTERRUPTED and not report.left:
             report.left = max(0, self._due - report.completed)
         return report
-
-    def _prepare(self) -> None:
-        parts = self._parts
-        bring_up_to_date(parts.lock.driver, parts.settings.schema)
-        parts.lock.announce(parts.settings.app_version.text)
-        parts.store.interrupt_running()
 
     def _walk(self) -> None:
         self._names = self._unfinished_names()

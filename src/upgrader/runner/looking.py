@@ -1,4 +1,4 @@
-"""Reading the truth in a run, and the lock under which a barrier is passed; both may have to wait."""
+"""How a run begins, how it reads the truth, and the lock under which a barrier is passed; both may have to wait."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from upgrader.events import Waiting
+from upgrader.history.layout import bring_up_to_date
 from upgrader.runner.stop import HardStop
 from upgrader.survey import Survey, take_survey
 
@@ -15,6 +16,13 @@ if TYPE_CHECKING:
     from upgrader.runner.upgrade import RunParts
 
 _POLL_SECONDS = 0.1
+
+
+def prepare(parts: RunParts) -> None:
+    """Bring the history up to date, say who is at work, and end what dead runs have left unfinished."""
+    bring_up_to_date(parts.lock.driver, parts.settings.schema)
+    parts.lock.announce(parts.settings.app_version.text)
+    parts.store.interrupt_running()
 
 
 def look(parts: RunParts, *, at_barrier: bool = False) -> Survey:

@@ -14,12 +14,11 @@ from upgrader.events import (
     Notice,
     VersionStarted,
 )
-from upgrader.history.layout import bring_up_to_date
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import INSTANCE, AttemptStatus, Enrolment, Outcome, Scope
 from upgrader.runner.execution import StepTask
-from upgrader.runner.looking import look, take_barrier
+from upgrader.runner.looking import look, prepare, take_barrier
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
@@ -75,17 +74,11 @@ class UpgradeRun:
         """
         report, parts = self._report, self._parts
         with reporting(report, emit=parts.emit, stop=parts.stop, is_under_way=lambda: self._under_way):
-            self._prepare()
+            prepare(parts)
             self._walk()
         if report.outcome is Outcome.INTERRUPTED and not report.left:
             report.left = max(0, self._due - report.completed)
         return report
-
-    def _prepare(self) -> None:
-        parts = self._parts
-        bring_up_to_date(parts.lock.driver, parts.settings.schema)
-        parts.lock.announce(parts.settings.app_version.text)
-        parts.store.interrupt_running()
 
     def _walk(self) -> None:
         """Plan and run the first version of the plan, until nothing is left or something holds."""
