@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from upgrader.cli import exit_codes, options
+from upgrader.cli import options
 from upgrader.cli.invocation import Invocation
+from upgrader.cli.planned import plan_code, tell_plan
 
 
 def plan(
@@ -51,13 +52,8 @@ def plan(
         allow_ahead=allow_ahead,
     )
     report = invocation.upgrader().plan(wanted)
-    code = exit_codes.REFUSED if report.plan.refusals else exit_codes.DONE
     if json:
-        output.show_json(plan_document(report, code))
+        output.show_json(plan_document(report, plan_code(report.plan)))
     else:
         output.show(*plan_blocks(report))
-    for warning in report.plan.warnings:
-        output.warn(warning)
-    for refusal in report.plan.refusals:
-        output.problem(refusal.message, refusal.hint)
-    return code
+    return tell_plan(output, report.plan)

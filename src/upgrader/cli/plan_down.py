@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from upgrader.cli import exit_codes, options
+from upgrader.cli import options
 from upgrader.cli.invocation import Invocation
+from upgrader.cli.planned import plan_code, tell_plan
 from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
@@ -47,15 +48,9 @@ def show_way_down(invocation: Invocation, wanted: DowngradeOptions, *, as_json: 
     """Show what `downgrade` would take back; give the exit code."""
     from upgrader.cli.render.way_down import way_down_blocks, way_down_document
 
-    output = invocation.output
     report = invocation.upgrader().plan_down(wanted)
-    code = exit_codes.REFUSED if report.plan.refusals else exit_codes.DONE
     if as_json:
-        output.show_json(way_down_document(report, code))
+        invocation.output.show_json(way_down_document(report, plan_code(report.plan)))
     else:
-        output.show(*way_down_blocks(report))
-    for warning in report.plan.warnings:
-        output.warn(warning)
-    for refusal in report.plan.refusals:
-        output.problem(refusal.message, refusal.hint)
-    return code
+        invocation.output.show(*way_down_blocks(report))
+    return tell_plan(invocation.output, report.plan)
