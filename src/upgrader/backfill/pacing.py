@@ -9,7 +9,9 @@ long fixed part does not shrink batches that would take no less time for it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from upgrader.backfill.options import BackfillOptions
 
 FIRST_ROWS = 100
 """The size of the first batch: small enough for a table of which nothing is known."""
@@ -27,7 +29,6 @@ _TELLING = 1.5  # so much must two sizes differ for their times to tell the fixe
 _SHARE_OF_THE_ROWS = 0.5  # of the target, at the least: with a long fixed part batches take longer than it
 _CREDIT_SECONDS = 1.0  # what was too slow for the allowed rate is caught up with for so long at most
 _RATE_SPAN_SECONDS = 5.0
-_FAILURE_PAUSE_SECONDS, _LONGEST_FAILURE_PAUSE_SECONDS = 0.1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,21 @@ class Pace:
     pause_seconds: float = 0.0
     max_rows_per_second: float | None = None
     max_failures: int = 10
+
+    def with_options(self, options: BackfillOptions, *, author_rows: int | None = None) -> Pace:
+        """Give the pace that the flags ask for.
+
+        Args:
+            author_rows: the most rows that the command can do in one batch; a flag for the size goes before it.
+        """
+        rate, pause = options.max_rows_per_second, options.pause_ms
+        return replace(
+            self,
+            batch_rows=options.batch_size or self.batch_rows,
+            max_rows=min(self.max_rows, author_rows or self.max_rows),
+            pause_seconds=self.pause_seconds if pause is None else pause / 1000,
+            max_rows_per_second=(self.max_rows_per_second if rate is None else rate) or None,
+        )
 
 
 @dataclass(slots=True)
@@ -115,7 +131,7 @@ class MeasuredPacer:
         self._resize(self._size * self._factor(max(seconds, 1e-6)))
 
     def failed(self, error_kind: str) -> bool:  # noqa: ARG002 - the protocol tells it; all kinds pass by smaller batches
-        """Take a batch that was rolled back: the next one is half as large.
+        """Take a batch that was rolled back: the next one is half as large. How long to rest is the walk's affair.
 
         Returns:
             False once as many failed one after the other as may.
@@ -124,8 +140,6 @@ class MeasuredPacer:
         self._is_probing = False
         self._size = max(1.0, self.rows / 2)
         self.rows = int(self._size)
-        backoff = min(_LONGEST_FAILURE_PAUSE_SECONDS, _FAILURE_PAUSE_SECONDS * 2.0 ** (self._failures - 1))
-        self._pause = max(self.pace.pause_seconds, backoff)
         return self._failures < self.pace.max_failures
 
     def pause_seconds(self) -> float:
@@ -162,8 +176,7 @@ class MeasuredPacer:
         if pace.batch_rows is not None:
             self._size = min(max(1.0, size), float(pace.batch_rows))
         else:
-            longest = float(max(pace.min_rows, pace.max_rows))
-            self._size = min(max(size, float(pace.min_rows)), longest)
+            self._size = min(max(size, float(pace.min_rows)), float(pace.max_rows))
             if pace.max_rows_per_second is not None:  # no batch may be more than a second's share
                 self._size = min(self._size, max(1.0, pace.max_rows_per_second))
         self.rows = max(1, int(self._size))

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import psycopg
 
+from upgrader.backfill.brake import BrakeLimits
+from upgrader.backfill.pacing import Pace
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
 from upgrader.database.retry import RetryPolicy
@@ -36,6 +38,7 @@ from upgrader.runner.upgrade import RunParts
 from upgrader.runner.workspace_walk import SegmentParts
 from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
+from upgrader.settings.backfill import BackfillSettings
 from upgrader.settings.database_url import embedded_path
 from upgrader.version import ApplicationVersion
 from upgrader.workspaces import ProviderSource, TableSource, WorkspaceSource
@@ -338,4 +341,30 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
         max_failures=settings.failure_limit,
         jobs=settings.wanted_jobs,
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),
+    )
+
+
+def pace(settings: BackfillSettings) -> Pace:
+    """Put the settings of the pace of backfills into its own terms."""
+    return Pace(
+        target_seconds=settings.batch_seconds,
+        min_rows=settings.min_batch_rows,
+        max_rows=settings.max_batch_rows,
+        batch_rows=settings.batch_rows or None,
+        pause_seconds=settings.pause_seconds,
+        max_rows_per_second=settings.max_rows_per_second or None,
+        max_failures=settings.batch_tries,
+    )
+
+
+def brake_limits(settings: BackfillSettings) -> BrakeLimits:
+    """Put the settings of the limits at which backfills step back into their own terms."""
+    return BrakeLimits(
+        replication_lag_bytes=settings.replication_lag_bytes,
+        replication_lag_seconds=settings.replication_lag_seconds,
+        ignored_standbys=settings.ignored_standbys,
+        archive_files=settings.archive_files,
+        vacuum_wait_seconds=settings.vacuum_wait_seconds,
+        lock_wait_seconds=settings.lock_wait_seconds,
+        transaction_seconds=settings.transaction_seconds,
     )

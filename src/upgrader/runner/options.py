@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from upgrader.backfill.brake import BrakeLimits
 from upgrader.backfill.options import BackfillOptions
+from upgrader.backfill.pacing import Pace
 from upgrader.database.retry import RetryPolicy
 from upgrader.model import FailureLimit, Jobs
 from upgrader.sequence.down_plan import DownOptions
@@ -77,6 +79,8 @@ class RunSettings:
         search_path_extra: schemas after the workspace's own.
         max_failures: when a segment is ended early.
         jobs: how many workspaces are worked on at a time.
+        pace: of backfills, before the flags.
+        brake: when they step back.
         is_embedded: whether the server is the embedded one, for hints.
     """
 
@@ -94,6 +98,8 @@ class RunSettings:
     dry_run_lock_seconds: float = 2.0
     max_failures: FailureLimit = field(default_factory=FailureLimit)
     jobs: Jobs = field(default_factory=Jobs)
+    pace: Pace = field(default_factory=Pace)
+    brake: BrakeLimits = field(default_factory=BrakeLimits)
     is_embedded: bool = False
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_origin
 
-from upgrader.settings.model import Settings, SettingsGroup
+from upgrader.settings.group import SettingsGroup
+from upgrader.settings.model import Settings
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

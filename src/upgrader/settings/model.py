@@ -15,9 +15,7 @@ from typing import Annotated, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     PrivateAttr,
@@ -26,7 +24,16 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from upgrader.model import FailureLimit, Jobs, PreflightCheck, Severity
+from upgrader.settings.backfill import BackfillSettings
 from upgrader.settings.database_url import check_database_url, passwords_in
+from upgrader.settings.group import (
+    Count,
+    OptionalTimeoutSeconds,
+    PauseSeconds,
+    SettingsGroup,
+    TimeoutSeconds,
+    no_boolean,
+)
 from upgrader.settings.table_name import TableName, check_identifier
 from upgrader.version import ApplicationVersion, ReleaseVersion
 
@@ -48,12 +55,6 @@ class UnenrolledPolicy(StrEnum):
 def _text(value: object) -> str:
     if not isinstance(value, str):
         raise PydanticCustomError("string_type", "Input should be a valid string")
-    return value
-
-
-def _no_boolean(value: object) -> object:
-    if isinstance(value, bool):
-        raise PydanticCustomError("number_type", "Input should be a number")
     return value
 
 
@@ -152,21 +153,6 @@ _Reference = Annotated[str, AfterValidator(_provider)]
 _Checksum = Annotated[str, AfterValidator(_checksum)]
 _Rule = Annotated[str, AfterValidator(_rule_name)]
 _TablePattern = Annotated[str, AfterValidator(_table_pattern)]
-# PostgreSQL takes its timeouts in whole milliseconds, in 32 bits, and 0 turns them off.
-_TimeoutSeconds = Annotated[
-    float, BeforeValidator(_no_boolean), Field(ge=0.001, le=2_000_000, allow_inf_nan=False)
-]
-_OptionalTimeoutSeconds = Annotated[
-    float, BeforeValidator(_no_boolean), Field(ge=0, le=2_000_000, allow_inf_nan=False)
-]
-_PauseSeconds = Annotated[float, BeforeValidator(_no_boolean), Field(ge=0, le=86_400, allow_inf_nan=False)]
-_Count = Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=1_000_000)]
-
-
-class SettingsGroup(BaseModel):
-    """What all groups of settings share: frozen, no unknown keys, no values in pydantic's own messages."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
 
 
 class WorkspaceSettings(SettingsGroup):
@@ -239,7 +225,7 @@ class PreflightSettings(SettingsGroup):
         ignore: checks that are left out.
     """
 
-    long_transaction_seconds: _PauseSeconds = 300.0
+    long_transaction_seconds: PauseSeconds = 300.0
     ignore: tuple[PreflightCheck, ...] = ()
 
 
@@ -284,23 +270,24 @@ class Settings(SettingsGroup):
     )
     missing: MissingPolicy = MissingPolicy.REFUSE
     unenrolled_workspaces: UnenrolledPolicy = UnenrolledPolicy.REFUSE
-    lock_timeout_seconds: _TimeoutSeconds = 2.0
-    lock_tries: _Count = 10
-    lock_retry_initial_seconds: _PauseSeconds = 0.5
-    lock_retry_max_seconds: _PauseSeconds = 30.0
+    lock_timeout_seconds: TimeoutSeconds = 2.0
+    lock_tries: Count = 10
+    lock_retry_initial_seconds: PauseSeconds = 0.5
+    lock_retry_max_seconds: PauseSeconds = 30.0
     jobs: Annotated[str, BeforeValidator(_jobs)] = "1"
     max_failures: Annotated[str, BeforeValidator(_max_failures)] | None = None
-    statement_timeout_seconds: _OptionalTimeoutSeconds = 0.0
-    idle_in_transaction_session_timeout_seconds: _OptionalTimeoutSeconds = 600.0
-    concurrent_wait_seconds: _OptionalTimeoutSeconds = 0.0
-    dry_run_lock_seconds: _TimeoutSeconds = 2.0
-    connect_timeout_seconds: Annotated[int, BeforeValidator(_no_boolean), Field(ge=1, le=86_400)] = 10
+    statement_timeout_seconds: OptionalTimeoutSeconds = 0.0
+    idle_in_transaction_session_timeout_seconds: OptionalTimeoutSeconds = 600.0
+    concurrent_wait_seconds: OptionalTimeoutSeconds = 0.0
+    dry_run_lock_seconds: TimeoutSeconds = 2.0
+    connect_timeout_seconds: Annotated[int, BeforeValidator(no_boolean), Field(ge=1, le=86_400)] = 10
     metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     workspace_metadata: Annotated[tuple[_Reference, ...], BeforeValidator(_one_or_more)] = ()
     autogenerate_exclude: Annotated[tuple[_TablePattern, ...], BeforeValidator(_one_or_more)] = ()
     workspaces: WorkspaceSettings = Field(default_factory=WorkspaceSettings)
     check: CheckSettings = Field(default_factory=CheckSettings)
     preflight: PreflightSettings = Field(default_factory=PreflightSettings)
+    backfill: BackfillSettings = Field(default_factory=BackfillSettings)
 
     _more_secrets: tuple[str, ...] = PrivateAttr(default=())
 
