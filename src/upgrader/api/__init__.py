@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from upgrader.api.authoring import Authoring
+from upgrader.api.backfilling import Backfilling
 from upgrader.api.looking import Looking, PlanReport
 from upgrader.api.marking import Marking
 from upgrader.api.running import Running
@@ -11,5 +12,5 @@ from upgrader.runner.way_down import WayDownReport
 __all__ = ["PlanReport", "Upgrader", "WayDownReport"]
 
 
-class Upgrader(Running, Marking, Looking, Authoring):
+class Upgrader(Running, Marking, Looking, Backfilling, Authoring):
     """The product as a Python object: one database, one set of commands."""

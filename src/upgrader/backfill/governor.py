@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -52,7 +53,15 @@ class OrderBook:
             found = self._orders.get(backfill_id)
             if found is None or found.wanted is Wanted.PAUSE or self._began is None:
                 return found
-            return found if found.at >= self._began else None
+            if found.at >= self._began:
+                return found
+            self.obeyed(found)
+            return None
+
+    def obeyed(self, order: Order) -> None:
+        """Take an order away that has nothing to say any more."""
+        with suppress(psycopg.Error):  # a cancellation that stays is older than the next run
+            self.table.withdraw(order.backfill_id, order.wanted)
 
     def _read(self) -> None:
         self._read_at = self.clock()
@@ -167,7 +176,7 @@ class WatchfulGovernor:
 
     def _cancel(self, order: Order) -> Verdict:
         self.reason = f"cancelled by {order.by}"
-        self.book.table.withdraw(order.backfill_id, Wanted.CANCEL)
+        self.book.obeyed(order)
         return Verdict.CANCEL
 
     def _tell(self, progress: BackfillProgress, reason: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -12,6 +12,7 @@ import psycopg
 
 from upgrader.backfill.orders import Wanted
 from upgrader.database.connect import identifier
+from upgrader.history.layout import not_readable
 
 _COLUMNS = (
     "b.id, b.step, b.workspace_id, b.label, b.relation, b.key_columns, b.rows_done, b.batches, b.rows_estimated,"
@@ -21,6 +22,9 @@ _COLUMNS = (
     " extract(epoch from clock_timestamp() - o.ordered_at)::float8,"
     " extract(epoch from clock_timestamp() - b.updated_at)::float8"
 )
+
+# The full name of a step is version_Class_timestamp.
+_IS_STEP = r"%s in (b.step, regexp_replace(b.step, '^[^_]+_(.*)_[0-9]+$', '\1'))"
 
 
 class BackfillState(StrEnum):
@@ -79,6 +83,13 @@ class Backfill:
     has_run: bool = False
 
     @property
+    def name(self) -> str:
+        """Name it for people: `BackfillTotals/core.invoice`, with the workspace where it is one's."""
+        step = self.step.partition("_")[2].rpartition("_")[0] or self.step
+        workspace = f" in workspace {self.workspace_id}" if self.workspace_id is not None else ""
+        return f"{step}/{self.label}{workspace}"
+
+    @property
     def state(self) -> BackfillState:
         """What it does."""
         if self.is_finished:
@@ -99,6 +110,11 @@ class Backfill:
         return 100.0 * self.rows_done / self.rows_estimated if self.rows_estimated else None
 
     @property
+    def is_estimate_too_low(self) -> bool:
+        """Whether more is done than was estimated, and something is left."""
+        return not self.is_finished and self.percent is not None and self.percent > 100.0
+
+    @property
     def rows_left(self) -> int | None:
         """How many rows of the estimate are left; None where it tells nothing any more."""
         if self.is_finished:
@@ -107,22 +123,61 @@ class Backfill:
         return left if left > 0 else None
 
 
+@dataclass(frozen=True, slots=True)
+class BackfillFilter:
+    """Which backfills are read.
+
+    Attributes:
+        name: an id, `STEP/label`, a step or a label; a step goes by its full name or its class. None: all.
+        limit: at most so many; None: without one.
+    """
+
+    name: str | None = None
+    limit: int | None = None
+
+    def conditions(self) -> tuple[str, list[object]]:
+        """Give WHERE and LIMIT with their values."""
+        where, values = "", list[object]()
+        if self.name is not None:
+            step, _, label = self.name.partition("/")
+            where = f" where b.id::text = %s or b.label = %s or {_IS_STEP} or {_IS_STEP} and b.label = %s"
+            values = [self.name, self.name, self.name, step, label]
+        limit = f" limit {self.limit}" if self.limit is not None else ""
+        return f"{where} order by b.id{limit}", values
+
+
 def read_backfills(
-    driver: psycopg.Connection, schema: str, *, running: str | None, is_running: bool
+    driver: psycopg.Connection,
+    schema: str,
+    *,
+    wanted: BackfillFilter,
+    is_worked_on: Callable[[str | None], bool],
 ) -> tuple[Backfill, ...]:
-    """Give all backfills whose step is not complete, the oldest first; none where there is no history.
+    """Give backfills whose step is not complete, the oldest first; none where there is no history.
 
     Args:
-        running: the id of the run that holds the run lock; None where the role may not see it.
-        is_running: whether any does.
+        is_worked_on: whether the run of this id lives.
+
+    Raises:
+        LayoutError: the role may not read them.
     """
     table, orders = identifier(schema, "backfill"), identifier(schema, "backfill_order")
-    if driver.execute("select to_regclass(%s)", [table]).fetchone() == (None,):
-        return ()
-    rows = driver.execute(
-        f"select {_COLUMNS} from {table} b left join {orders} o on o.backfill_id = b.id order by b.id".encode()
-    ).fetchall()
-    return tuple(_backfill(row, has_run=is_running and running in (None, row[14])) for row in rows)
+    where, values = wanted.conditions()
+    try:
+        if driver.execute("select to_regclass(%s)", [table]).fetchone() == (None,):
+            return ()
+        rows = driver.execute(
+            f"select {_COLUMNS} from {_escaped(table)} b"
+            f" left join {_escaped(orders)} o on o.backfill_id = b.id{where}".encode(),
+            values,
+        ).fetchall()
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise not_readable(driver, schema) from error
+    return tuple(_backfill(row, has_run=is_worked_on(row[14])) for row in rows)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("%", "%%")
 
 
 def _backfill(row: Sequence[Any], *, has_run: bool) -> Backfill:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from upgrader.cli import exit_codes
+from upgrader.cli.backfill import backfill
 from upgrader.cli.baseline import baseline
 from upgrader.cli.check import check
 from upgrader.cli.console import Output
@@ -60,6 +61,7 @@ _VERBS: dict[str, Callable[..., int]] = {
 for _name, _verb in _VERBS.items():
     app.command(_name)(_verb)
 app.add_typer(workspace, name="workspace")
+app.add_typer(backfill, name="backfill")
 app.command("demo")(demo)
 
 

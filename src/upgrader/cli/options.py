@@ -11,6 +11,7 @@ import typer
 from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
+    from upgrader.backfill.options import BackfillOptions
     from upgrader.model import FailureLimit, Jobs
     from upgrader.runner.options import DowngradeOptions, UpgradeOptions
 
@@ -70,6 +71,20 @@ JobCount = Annotated[
         help="Work on N workspaces at a time, each on a connection of its own.",
     ),
 ]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", metavar="N", min=1, help="Backfills change N rows at a time, always."),
+]
+PauseMs = Annotated[
+    int | None, typer.Option("--pause-ms", metavar="MS", min=0, help="They rest so long after each batch.")
+]
+MaxRowsPerSecond = Annotated[
+    float | None,
+    typer.Option("--max-rows-per-second", metavar="N", min=0, help="They go no faster, rests included."),
+]
+BackfillName = Annotated[
+    str, typer.Argument(metavar="BACKFILL", help="Its id, STEP/label, or one of the two if that is enough.")
+]
 WaitLock = Annotated[
     float, typer.Option("--wait-lock", metavar="SECONDS", min=0, help="Wait for another upgrade to end.")
 ]
@@ -91,12 +106,14 @@ def upgrade_options(
     max_failures: str | None = None,
     wait_lock: float = 0.0,
     jobs: str | None = None,
+    backfill: BackfillOptions | None = None,
 ) -> UpgradeOptions:
     """Put the flags together.
 
     Raises:
         OperatorError: two contradict each other, or one has a value that means nothing.
     """
+    from upgrader.backfill.options import BackfillOptions
     from upgrader.runner.options import UpgradeOptions
     from upgrader.sequence.plan import Selection
     from upgrader.version import ReleaseVersion
@@ -119,7 +136,27 @@ def upgrade_options(
         max_failures=failure_limit(max_failures, fail_fast=fail_fast),
         wait_lock_seconds=seconds("--wait-lock", wait_lock),
         jobs=job_count(jobs),
+        backfill=backfill or BackfillOptions(),
     )
+
+
+def backfill_options(
+    *, batch_size: int | None, pause_ms: int | None, max_rows_per_second: float | None
+) -> BackfillOptions:
+    """Put the flags of backfills together.
+
+    Raises:
+        OperatorError: one has a value that means nothing.
+    """
+    from upgrader.backfill.options import BackfillOptions
+
+    rate = max_rows_per_second
+    if rate is not None and not math.isfinite(rate):
+        raise OperatorError(
+            f"--max-rows-per-second {rate} is no number of rows",
+            hint="for example --max-rows-per-second 5000",
+        )
+    return BackfillOptions(batch_size=batch_size, pause_ms=pause_ms, max_rows_per_second=rate)
 
 
 def downgrade_options(

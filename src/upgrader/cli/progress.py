@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from upgrader import events
+from upgrader.cli.backfill_meters import BackfillMeters
 from upgrader.cli.console import Output
 from upgrader.cli.live import LiveLine
 from upgrader.cli.render.blocks import Block, Line
@@ -20,7 +21,7 @@ PAUSE_SECONDS = 10.0
 class RunDisplay:
     """Takes events: a line for what matters, an updated one on a terminal for what only moves on.
 
-    Elsewhere a segment has a line every ten seconds at most, and one at its end; so has a wait.
+    Elsewhere a segment has a line every ten seconds at most, and one at its end; so have a wait and a backfill.
     """
 
     def __init__(
@@ -40,6 +41,8 @@ class RunDisplay:
         self._segment_began = self._segment_told = 0.0
         self._failed = self._skipped = 0
         self._wait_told = -PAUSE_SECONDS
+        self._backfills = BackfillMeters(clock)
+        self._backfill_told = clock()
         self._waits_for = self._in_the_way = ""
 
     def __enter__(self) -> Self:
@@ -58,6 +61,9 @@ class RunDisplay:
                 self._wait(event.message, event.reason)
             case events.StepProgress():
                 self._follow(event)
+            case events.BackfillMoved():
+                self._release()
+                self._backfill(event)
             case events.RunStarted() | events.Notice() if self._held is not None:
                 self._held += self._blocks(event)  # that it is the first upgrade is the first line of all
             case events.FirstUpgrade():
@@ -114,6 +120,21 @@ class RunDisplay:
         self._in_the_way = who or self._in_the_way
         text = short_progress_text(event) if self._live.shows_sentences else progress_text(event)
         self._wait(text, f"{event.scope} {event.step.name}")
+
+    def _backfill(self, event: events.BackfillMoved) -> None:
+        """Tell how far a backfill is, where a bar is not: of workspaces' the bar tells, and what they wait for."""
+        word = self._backfills.follow(event)
+        line = Line(word.text, indent=2)
+        if event.is_finished:
+            if event.scope.is_instance:
+                self._output.tell(line)
+        elif self._live.is_live:
+            if word.is_turn and event.waiting_for is not None:
+                self._output.tell(line)
+            self._live.say(word.text)
+        elif word.is_turn or self._clock() - self._backfill_told >= PAUSE_SECONDS:
+            self._backfill_told = self._clock()
+            self._output.tell(line)
 
     def _wait(self, message: str, reason: str) -> None:
         """Tell what only goes on: in the updated line where there is one, else every ten seconds."""

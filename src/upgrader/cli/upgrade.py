@@ -24,6 +24,9 @@ def upgrade(
     include_missing: options.IncludeMissing = False,
     allow_ahead: options.AllowAhead = False,
     jobs: options.JobCount = None,
+    batch_size: options.BatchSize = None,
+    pause_ms: options.PauseMs = None,
+    max_rows_per_second: options.MaxRowsPerSecond = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
@@ -48,6 +51,9 @@ def upgrade(
         max_failures=max_failures,
         wait_lock=wait_lock,
         jobs=jobs,
+        backfill=options.backfill_options(
+            batch_size=batch_size, pause_ms=pause_ms, max_rows_per_second=max_rows_per_second
+        ),
     )
     return run_and_report(
         Invocation.of(context),

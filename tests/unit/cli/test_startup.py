@@ -59,4 +59,5 @@ def test_every_verb_has_a_help_that_fits_its_line() -> None:
         "baseline",
         "demo",
         "workspace",
+        "backfill",
     ]
