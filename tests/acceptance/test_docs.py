@@ -154,9 +154,24 @@ def test_every_link_leads_somewhere(document: Path) -> None:
         assert not anchor or anchor in _anchors(page), target
 
 
+def test_the_list_of_recipes_is_whole() -> None:
+    """At the top of the guide stands a link to each section of its how-to part."""
+    text = GUIDE.read_text(encoding="utf-8")
+    top = text.partition("\n## Tutorial")[0]
+    recipes = re.findall(
+        r"^### (.+)$", text.partition("\n## How-to")[2].partition("\n## Reference")[0], re.MULTILINE
+    )
+    assert recipes
+    assert [one for one in recipes if f"(#{_anchor(one)})" not in top] == []
+
+
 def _anchors(page: Path) -> set[str]:
     headings = re.findall(r"^#{1,6} (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    return {_anchor(heading) for heading in headings}
+
+
+def _anchor(heading: str) -> str:
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def test_a_line_that_is_not_printed_is_found() -> None:

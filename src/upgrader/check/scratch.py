@@ -153,8 +153,9 @@ def open_scratch(
 def _embedded(notify: Notify) -> Iterator[Scratch]:
     from upgrader.database.embedded import embedded_server
 
-    # Below the common temporary folder: the OS user that runs the server for root gets to it.
+    # Below the common temporary folder, and passable: the OS user that runs the server for root gets to it.
     folder = Path(tempfile.mkdtemp(prefix="upgrader-check-"))
+    folder.chmod(0o711)
     try:
         with embedded_server(folder / "pgdata", notify=notify) as uri:
             with Connector(uri).connect() as driver:

@@ -49,6 +49,7 @@ def demo_place(invocation: Invocation, *, keep: bool) -> Iterator[DemoPlace]:
             yield DemoPlace(_for_demo(invocation, url), engine)
         return
     directory = Path(tempfile.mkdtemp(prefix="upgrader-demo-"))
+    directory.chmod(0o711)  # the OS user that runs the server for root passes through
     is_kept = False
     try:
         url = f"{_EMBEDDED}{directory / 'pgdata'}"

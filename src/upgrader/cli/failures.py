@@ -16,6 +16,7 @@ from upgrader.cli.render.blocks import Line
 from upgrader.errors import OperatorError, UpgraderError
 
 REPORT = "report it to the maintainers, with what `upgrader --version` and `upgrader --debug …` show"
+_OF_THE_VALIDATOR = "Value error, "  # pydantic puts it before what our own validators say
 # The class is Typer's or Click's own, as the release of Typer has it.
 _ClickError: type[Exception] = typer.BadParameter.__mro__[2]
 _BEFORE_THE_VERB = (
@@ -94,7 +95,7 @@ def _traceback(error: BaseException) -> list[Line]:
 def _usage_error(error: Exception) -> OperatorError:
     """Turn what the parser says into an error with a hint."""
     format_message: Callable[[], str] = getattr(error, "format_message", lambda: str(error))
-    message = " ".join(format_message().split()).removesuffix(".")
+    message = " ".join(format_message().split()).removesuffix(".").replace(_OF_THE_VALIDATOR, "")
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "upgrader")
     hint = next(_nearest(error, context), f"`{path} --help` shows what can be given")

@@ -42,6 +42,8 @@ _SESSION_SETTINGS = {
 # A server whose platform cannot watch a socket refuses this one setting (invalid value).
 _OLDEST_SERVER = 14
 _TRANSACTION_TIMEOUT_SERVER = 170_000
+# libpq's own hint, once for each host that was tried; the hint below it says the same.
+_QUESTION = re.compile(r"\s*Is the server running (?:on|locally)[^?]*\?")
 _OPTIONAL_SETTING = "client_connection_check_interval"
 # Text that is its own literal between apostrophes, as nearly all of it is: psycopg takes ten times as long.
 _PLAIN = re.compile(r"[^'\\\0]*")
@@ -176,7 +178,7 @@ _HINTS = (
 
 
 def _unavailable(error: psycopg.OperationalError, description: str) -> DatabaseUnavailableError:
-    text = " ".join(str(error).split())
+    text = " ".join(_QUESTION.sub("", str(error)).split())
     hint = next((hint for part, hint in _HINTS if part in text), None)
     return DatabaseUnavailableError(
         f"cannot connect to {description}: {text}",

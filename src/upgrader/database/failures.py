@@ -11,6 +11,7 @@ from types import TracebackType
 import psycopg
 from sqlalchemy.exc import DBAPIError
 
+from upgrader.database.opaque import OpaqueKind, opaque_parts
 from upgrader.database.origin import is_author_file
 from upgrader.errors import ConnectionLostError, RunError
 
@@ -166,8 +167,17 @@ def _database_lines(error: BaseException, found: psycopg.Error) -> Iterator[str]
             yield f"{label}: {text}"
     statement = next((link.statement for link in _chain(error) if isinstance(link, DBAPIError)), None)
     if statement:
-        text = " ".join(statement[: _STATEMENT_CHARACTERS * 2].split())
-        yield f"statement: {text[:_STATEMENT_CHARACTERS]}"
+        yield f"statement: {_on_one_line(statement[: _STATEMENT_CHARACTERS * 2])[:_STATEMENT_CHARACTERS]}"
+
+
+def _on_one_line(statement: str) -> str:
+    """Give SQL without its comments: on one line, what follows a `--` would be one."""
+    kept, position = "", 0
+    for part in opaque_parts(statement):
+        if part.kind is OpaqueKind.COMMENT:
+            kept += statement[position : part.start] + " "
+            position = part.stop
+    return " ".join((kept + statement[position:]).split())
 
 
 def _author_lines(trace: TracebackType | None) -> Iterator[str]:

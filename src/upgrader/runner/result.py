@@ -91,9 +91,11 @@ class SegmentResult:
     failed: int = 0
     skipped: int = 0
     left_out: int = 0
+    seconds: float = 0.0
 
     def finished(self, seconds: float) -> SegmentFinished:
-        """Give the event of its end."""
+        """Keep how long it took by the clock, and give the event of its end."""
+        self.seconds = seconds
         return SegmentFinished(
             self.version, self.done, self.failed, self.left_out, seconds, skipped=self.skipped
         )

@@ -59,9 +59,15 @@ def test_a_table_folds_what_is_not_whole() -> None:
     assert to_text([table], width=35) == (
         "id                     name\n"
         "-----------------------------------\n"
-        "12345678901234567890   A name of ma\n"
-        "                       ny words\n"
+        "12345678901234567890   A name of\n"
+        "                       many words\n"
     )
+
+
+def test_a_table_folds_names_between_their_parts() -> None:
+    """A timestamp or a UUID is not torn where there is a better place."""
+    table = Table([Column("step")], [["1.1.0_RequirePositivePrices_1795318481418"]])
+    assert to_text([table], width=36).splitlines()[2:] == ["1.1.0_RequirePositivePrices_", "1795318481418"]
 
 
 def test_a_table_of_whole_columns_is_too_wide_rather_than_cut() -> None:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 
 import pytest
+import typer
 
 from tests.unit.cli.builders import Recorded
 from upgrader.cli import app as program
@@ -52,6 +53,14 @@ def test_with_debug_there_is_a_traceback_without_secrets() -> None:
     _, output = run(ValueError("password=geheim"), debug=True)
     assert "Traceback (most recent call last):" in output.err.getvalue()
     assert "geheim" not in output.err.getvalue().replace('ValueError("password=geheim")', "")
+
+
+def test_a_wrong_value_is_told_in_our_words_alone() -> None:
+    code, output = run(typer.BadParameter("Value error, 'xml' is not one of 'text', 'json'"))
+    assert (code, output.err.getvalue().splitlines()[0]) == (
+        2,
+        "error: invalid value: 'xml' is not one of 'text', 'json'",
+    )
 
 
 def test_an_interruption_is_130() -> None:

@@ -24,6 +24,14 @@ def test_a_table_says_what_ran_of_each_version() -> None:
     )
 
 
+def test_the_time_of_a_version_is_that_of_the_clock() -> None:
+    """Its instance steps and its segment; not the sum of what its workspaces took side by side or with pauses."""
+    report = run_report(result(step()), result(workspace_step(), Scope("a")))
+    segment = report.segment(V1)
+    segment.total, segment.done, segment.seconds = 1, 1, 3.0
+    assert "1 of 1        0   3.2 s\n" in text(run_blocks(report))
+
+
 def test_a_failure_is_named_with_workspace_step_and_the_first_lines_of_its_error() -> None:
     failed = result(workspace_step(timestamp=1778162120466), Scope(UUID), error=ERROR, attempt=3)
     report = run_report(failed, outcome=Outcome.FAILED)

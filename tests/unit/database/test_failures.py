@@ -162,6 +162,14 @@ class TestDescription:
         assert statement.startswith("statement: select x, x, ")
         assert len(statement) < 2_100
 
+    def test_statement_on_one_line_keeps_its_sense(self):
+        """A comment to the end of a line would hide the rest of it; what looks like one in a string is kept."""
+        statement = "alter table t -- squawk-ignore x\n  add /* why */ c text default '--'"
+
+        text = describe_failure(wrapped(psycopg.errors.SyntaxError("bad"), statement))
+
+        assert text.splitlines()[-1] == "statement: alter table t add c text default '--'"
+
     def test_wrapper_is_not_repeated(self):
         """SQLAlchemy's own text, with parameters and a link, is left out."""
         text = describe_failure(wrapped(psycopg.errors.SyntaxError("bad"), "select\n  1"))

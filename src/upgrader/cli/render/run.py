@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
@@ -12,7 +12,7 @@ from upgrader.cli.render.way_down import nothing_to_take_back
 from upgrader.cli.render.wording import counted, duration, first_lines
 
 if TYPE_CHECKING:
-    from upgrader.runner.result import RunReport
+    from upgrader.runner.result import RunReport, SegmentResult, StepSummary
     from upgrader.version import ReleaseVersion
 
 FAILURES_AT_MOST = 20
@@ -95,8 +95,14 @@ def _row(report: RunReport, version: ReleaseVersion) -> list[str | Cell]:
         f"{instance:,}",
         f"{segment.done:,} of {segment.total:,}" if segment else "-",
         Cell(f"{failed:,}", "error" if failed else ""),
-        duration(sum(one.seconds for one in summaries)),
+        duration(_seconds(summaries, segment)),
     ]
+
+
+def _seconds(summaries: Sequence[StepSummary], segment: SegmentResult | None) -> float:
+    """Give how long a version took: its instance steps, and its workspaces from the first to the last."""
+    walked = segment.seconds if segment else 0.0
+    return walked + sum(one.seconds for one in summaries if not (walked and one.step.is_workspace))
 
 
 def _failures(report: RunReport) -> Iterator[Block]:

@@ -9,6 +9,7 @@ from upgrader.cli.render.blocks import Cell, Column
 
 GAP = "   "
 NARROWEST = 8
+_BREAK_AFTER = " _-/"
 
 
 def layout(
@@ -69,10 +70,18 @@ def _folded(text: str, width: int) -> list[str]:
     for letter in text:
         size = _letter_width(letter)
         if taken + size > width:
-            lines.append(line)
-            line, taken = "", 0
+            kept = _break_after(line)
+            lines.append(line[:kept])
+            line = line[kept:]
+            taken = cell_width(line)
         line, taken = line + letter, taken + size
     return [*lines, line]
+
+
+def _break_after(line: str) -> int:
+    """Give how many letters stay on the line: up to a gap in its second half, else all of them."""
+    gap = max(line.rfind(letter) for letter in _BREAK_AFTER) + 1
+    return gap if gap > len(line) // 2 else len(line)
 
 
 def _padded(text: str, width: int, *, right: bool) -> str:

@@ -28,7 +28,7 @@ def why_blocks(found: Explanation) -> Iterator[Block]:
     """Give the title, each reason with what it is about, then what to type."""
     stands = f", at {found.version}" if found.version and found.subject == "workspace" else ""
     target = f", the newest version is {found.target}" if found.target else ""
-    yield Line(f"{found.title}{stands}{target}", style="bold")
+    yield Line(f"{found.title.removesuffix('.')}{stands}{target}", style="bold")
     for reason in found.reasons:
         yield from _reason(reason)
     for step in found.next:
