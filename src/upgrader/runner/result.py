@@ -91,7 +91,7 @@ class SegmentResult:
     failed: int = 0
     skipped: int = 0
     left_out: int = 0
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)  # by the clock
 
     def finished(self, seconds: float) -> SegmentFinished:
         """Keep how long it took by the clock, and give the event of its end."""
