@@ -280,8 +280,7 @@ def test_it_is_found(equal_project: Project, sql: str, words: str) -> None:
     """What the models ask for and the commands have not made, or made otherwise, is an error."""
     found = _drift(equal_project, sql)
     assert any(words in message and severity is Severity.ERROR for severity, message in found), found
-    if len(found) != 1:
-        raise Exception(found)
+    assert len(found) == 1
 
 
 @pytest.mark.parametrize(("sql", "words"), WARNINGS.values(), ids=WARNINGS)
