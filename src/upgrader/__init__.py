@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from upgrader.command import WorkspaceContext as WorkspaceContext
     from upgrader.database.indexes import create_index_concurrently as create_index_concurrently
     from upgrader.database.indexes import drop_index_concurrently as drop_index_concurrently
+    from upgrader.database.not_null import set_not_null as set_not_null
+    from upgrader.database.rows_left import ensure_backfilled as ensure_backfilled
     from upgrader.errors import IrreversibleError as IrreversibleError
     from upgrader.history.enrolment import enroll_workspace as enroll_workspace
     from upgrader.history.enrolment import forget_workspace as forget_workspace
@@ -36,6 +38,8 @@ _HOMES = {
     "IrreversibleError": "upgrader.errors",
     "create_index_concurrently": "upgrader.database.indexes",
     "drop_index_concurrently": "upgrader.database.indexes",
+    "ensure_backfilled": "upgrader.database.rows_left",
+    "set_not_null": "upgrader.database.not_null",
     "enroll_workspace": "upgrader.history.enrolment",
     "forget_workspace": "upgrader.history.enrolment",
     "Workspace": "upgrader.model",

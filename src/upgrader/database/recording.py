@@ -28,9 +28,10 @@ def recording(connection: Connection, chooses: Callable[[str], bool]) -> Iterato
 
     Observers are told of them like of any other.
     """
+    outside = connection.info.get(_RECORDING)
     connection.info[_RECORDING] = chooses
     try:
         yield
     finally:
         if not connection.closed and not connection.invalidated:
-            connection.info.pop(_RECORDING, None)
+            connection.info[_RECORDING] = outside

@@ -9,8 +9,8 @@ _OURS = {
     " transactional=False",
     "prefer-robust-stmts": "the command runs outside a transaction and may be tried again: write IF [NOT] EXISTS,"
     " or call create_index_concurrently()",
-    "adding-not-nullable-field": "add CHECK (column IS NOT NULL) NOT VALID in a fast command, fill the column and"
-    " validate the constraint in a slow one, then SET NOT NULL needs no scan",
+    "adding-not-nullable-field": "fill the column in run_data_migration() of a slow command, and call"
+    " set_not_null(connection, table, column) in its up()",
     "adding-required-field": "add the column without NOT NULL in a fast command, or with a constant default; fill"
     " it in a slow one",
     "constraint-missing-not-valid": "add the constraint NOT VALID in one command, and VALIDATE CONSTRAINT in a"

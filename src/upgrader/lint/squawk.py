@@ -28,6 +28,8 @@ _TAKEN_CARE_OF = frozenset({"require-lock-timeout", "require-statement-timeout",
 # A way down takes away what the way up has made, and runs before the older application comes back.
 _MEANT_ON_THE_WAY_DOWN = ("ban-drop-", "renaming-")
 _ROBUST = "prefer-robust-stmts"
+# create_index_concurrently() and set_not_null() are repeatable, and scan no table under a lock.
+_SEEN_TO_BY_HELPERS = (_ROBUST, "adding-not-nullable-field", "constraint-missing-not-valid")
 _TOLD_BY_OUR_OWN = ("ban-concurrent-index-creation-in-transaction", _ROBUST)
 
 
@@ -110,8 +112,8 @@ class _StepLint:
         rule = remark.rule
         if rule in _TAKEN_CARE_OF or rule == UNUSED_IGNORE:  # of ours, which knows more
             return False
-        if rule == _ROBUST and statement.is_helped:
-            return False  # repeatable by construction
+        if rule in _SEEN_TO_BY_HELPERS and statement.is_helped:
+            return False
         if is_quick_beginning(rule, statement.text, self._partitioned):
             return False
         if self._step.direction is Direction.DOWN and rule.startswith(_MEANT_ON_THE_WAY_DOWN):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import cast
 
 from sqlalchemy import Connection
@@ -22,6 +23,7 @@ from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.failures import is_connection_lost
 from upgrader.database.leftovers import guarded
+from upgrader.database.not_null import PROVER, Nullable, proof, refuse_nulls
 from upgrader.database.trial import LockedTable, Trial
 from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import (
@@ -322,7 +324,16 @@ class DryRun:
                 else connection
             )
             may_skip = workspace is not None and direction is Direction.UP
+            connection.info[PROVER] = self._prove
             call_author(method_of(command, step, direction), context, skips=may_skip)
+
+    def _prove(self, connection: Connection, found: Nullable) -> None:
+        """Look for what would make the proof of a NOT NULL fail; the scan under a lock is not for a dry run."""
+        refuse_nulls(connection, found)
+        driver = self._parts.steps.session.driver
+        with driver.transaction(force_rollback=True):
+            for statement in islice(proof(found), 1):
+                driver.execute(statement.encode())
 
     def _workspace_context(
         self, step: Step, workspace: Workspace, connection: Connection, index: int, total: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -17,6 +17,7 @@ from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, is_term
 from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
 from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
+from upgrader.database.not_null import ProofNeeded
 from upgrader.database.session import StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import StepRetried
@@ -27,6 +28,7 @@ from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContex
 from upgrader.runner.explanation import explain, translate_time_error
 from upgrader.runner.index_check import check_indexes, foreign_indexes, note_indexes
 from upgrader.runner.lock_watch import WatchedStep
+from upgrader.runner.not_null_proofs import NotNullProofs
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop, Interrupted
 
@@ -153,11 +155,24 @@ class Execution:
                 self.record(AttemptStatus.INTERRUPTED, "its connection could not be opened again")
 
     def _in_transaction(self) -> None:
+        """Run the step's transaction; what has to be proven of a table before it is, and it is begun anew."""
+        proofs = NotNullProofs(self._repeat, self._short_transaction)
+        with proofs.withdrawn_on_failure():
+            while True:
+                try:
+                    self._repeat(self._one_transaction)
+                    return
+                except ProofNeeded as needed:
+                    proofs.give(needed)
+                self._command = self._parts.commands.create(self._task.step.name)
+
+    def _repeat(self, transaction: Callable[[], None]) -> None:
+        """Call what is one transaction, and again after a lock timeout, deadlock or serialization failure."""
         policy, watched = self._settings.retry, self.watched
         while True:
             self._begin_watch(self._timeouts.lock_seconds)
             try:
-                self._one_transaction()
+                transaction()
                 return
             except Exception as error:
                 reason = repeatable_reason(error)
@@ -208,6 +223,16 @@ class Execution:
             self._give_up(transaction, error)
             if is_forgotten(error):
                 raise LeftOut from error
+            raise guarded(error) from error
+
+    def _short_transaction(self, work: Callable[[Connection], None]) -> None:
+        """Do something for the step in a transaction of its own."""
+        transaction = self._begin(self._timeouts.transactional)
+        try:
+            work(transaction.connection)
+            transaction.commit(self._store.check(transaction.token))
+        except BaseException as error:
+            self._give_up(transaction, error)
             raise guarded(error) from error
 
     def _begin_watch(self, lock_seconds: float) -> None:

@@ -64,8 +64,10 @@ class ScriptStep:
 
     @property
     def depends_on_data(self) -> bool:
-        """Whether it moves data: what it executes depends on the rows that are there."""
-        return self.step.has_data_migration
+        """Whether it works with rows before its own transaction, moving them or looking through them."""
+        return self.step.has_data_migration or any(
+            one.phase is Phase.DATA_MIGRATION for one in self.statements
+        )
 
     @property
     def was_executed(self) -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from upgrader.database.failures import is_connection_lost
 from upgrader.database.leftovers import guarded
+from upgrader.database.not_null import Nullable, proof
 from upgrader.database.recording import recording
 from upgrader.errors import ConnectionLostError
 from upgrader.events import Notice, StepFinished, StepStarted
@@ -31,6 +32,8 @@ from upgrader.runner.stop import HardStop
 from upgrader.runner.timeouts import Timeouts, timeouts_of
 from upgrader.runner.upgrade import RunParts
 from upgrader.sequence.plan import PlannedVersion, WorkspaceTask
+
+_PROOF = "upgrader_proof"
 
 
 class ScriptRun(DryRun):
@@ -132,6 +135,15 @@ class ScriptRun(DryRun):
             self._book.is_recording = False
         self._parts.emit(StepFinished(step, scope, 0, AttemptStatus.COMPLETED, 0.0, None))
         return StepResult(step, scope, 0, AttemptStatus.COMPLETED, 0.0)
+
+    def _prove(self, connection: Connection, found: Nullable) -> None:
+        super()._prove(connection, found)
+        phase, self._book.phase, self._book.is_proving = self._book.phase, Phase.DATA_MIGRATION, True
+        with recording(connection, lambda _: True):
+            for statement in proof(found):
+                for each in (f"savepoint {_PROOF}", statement, f"release savepoint {_PROOF}"):
+                    connection.exec_driver_sql(each, execution_options={"no_parameters": True})
+        self._book.phase, self._book.is_proving = phase, False
 
     def _migrate_data(
         self, command: object, step: Step, workspace: Workspace | None, connection: Connection

@@ -58,11 +58,11 @@ class IndexChange:
 
 @dataclass(frozen=True, slots=True)
 class RequiredColumn:
-    """A column that has to be filled before it becomes NOT NULL; table and column as SQL."""
+    """A column that has to be filled before it becomes NOT NULL; table and column as SQL, `name` as it is."""
 
     table: str
     column: str
-    check: str
+    name: str
 
 
 @dataclass

@@ -55,8 +55,9 @@ def _needs_values(column: Column[Any]) -> bool:
 
 def _require(table: Table, column: Column[Any], ground: Ground) -> None:
     writer = ground.writer
-    check = ground.default_name(table.name, column.name, "filled")
-    ground.changes.required.append(RequiredColumn(writer.table(table), writer.quote(column.name), check))
+    ground.changes.required.append(
+        RequiredColumn(writer.table(table), writer.quote(column.name), str(column.name))
+    )
 
 
 def drop_column(operation: DropColumnOp, ground: Ground) -> None:

@@ -55,11 +55,13 @@ def _imports(draft: Draft, body: str) -> str:
             "WorkspaceContext",
             "create_index_concurrently",
             "drop_index_concurrently",
+            "set_not_null",
         )
         if name in body
     ]
     ours.append("workspace_command" if draft.kind is CommandKind.WORKSPACE else "instance_command")
     lines = [f"from sqlalchemy import {', '.join(alchemy)}"] if alchemy else []
+    ours.sort()
     line = f"from upgrader import {', '.join(ours)}"
     if len(line) > LINE_LENGTH:
         line = "from upgrader import (\n" + "".join(f"{_INDENT}{one},\n" for one in ours) + ")"
@@ -175,61 +177,28 @@ def _call(name: str, arguments: Sequence[str]) -> str:
 
 
 def _fill(columns: Sequence[RequiredColumn]) -> str:
-    """Write the data migration: a place for the author, then what makes sure that no row was left."""
+    """Write the data migration: a place for the author; `set_not_null` makes sure that no row was left."""
     lines: list[str] = []
     for one in columns:
-        name = f"{one.table}.{one.column}"
-        lines += [
-            f"{_INDENT * 2}# TODO: give every row of {one.table} a value, for example in batches, each in",
-            f"{_INDENT * 2}#   with ctx.transaction() as connection: …",
-            f"{_INDENT * 2}#   UPDATE {one.table} SET {one.column} = … WHERE {one.column} IS NULL",
-            f"{_INDENT * 2}# It has to be repeatable. What follows fails while rows are left.",
-            f"{_INDENT * 2}with ctx.transaction() as connection:",
-            f"{_INDENT * 3}left = " + _count(one),
-            f"{_INDENT * 2}if left:",
-            _raise_for_rows(name),
-        ]
-    lines.append(
-        f"{_INDENT * 2}# With a check that holds for all rows SET NOT NULL needs no scan under its lock."
-    )
-    for one in columns:
-        lines.append(f"{_INDENT * 2}with ctx.transaction() as connection:")
-        lines += _inside(
-            "SET LOCAL lock_timeout = '2s'",
-            f"ALTER TABLE {one.table} DROP CONSTRAINT IF EXISTS {one.check}",
-            f"ALTER TABLE {one.table} ADD CONSTRAINT {one.check} CHECK ({one.column} IS NOT NULL) NOT VALID",
+        arguments = ", ".join(
+            [
+                python_string(one.table),
+                f'set_={{{python_string(one.column)}: "…"}}',
+                f"where={python_string(f'{one.column} IS NULL')}",
+            ]
         )
-        lines.append(f"{_INDENT * 2}with ctx.transaction() as connection:")
-        lines += _inside(f"ALTER TABLE {one.table} VALIDATE CONSTRAINT {one.check}")
-    return "\n".join(lines)
-
-
-def _braced(name: str) -> str:
-    return name.replace("{", "{{").replace("}", "}}")
-
-
-def _raise_for_rows(column: str) -> str:
-    told = python_string(f"{_braced(column)} is NULL in {{left}} rows: write run_data_migration()")
-    line = f"{_INDENT * 3}raise RuntimeError(f{told})"
-    if len(line) <= LINE_LENGTH:
-        return line
-    return f"{_INDENT * 3}raise RuntimeError(\n{_INDENT * 4}f{told}\n{_INDENT * 3})"
-
-
-def _count(column: RequiredColumn) -> str:
-    query = f"SELECT count(*) FROM {column.table} WHERE {column.column} IS NULL"
-    return execute_statement(query, connection="connection", depth=3, call=".scalar_one()").lstrip()
-
-
-def _inside(*statements: str) -> list[str]:
-    return [execute_statement(one, connection="connection", depth=3) for one in statements]
+        lines += [
+            f"{_INDENT * 2}# TODO: give every row of {one.table} a value, for example",
+            f"{_INDENT * 2}#   ctx.backfill({arguments})",
+        ]
+    lines.append(f"{_INDENT * 2}# It has to be repeatable. set_not_null() fails while rows are left.")
+    return "\n".join([*lines, f"{_INDENT * 2}pass"])
 
 
 def _set_not_null(columns: Sequence[RequiredColumn], connection: str) -> tuple[str, str]:
-    up, down = [], []
-    for one in columns:
-        target = f"ALTER TABLE {one.table}"
-        drop = f"{target} DROP CONSTRAINT IF EXISTS {one.check}"
-        up += [f"{target} ALTER COLUMN {one.column} SET NOT NULL", drop]
-        down += [f"{target} ALTER COLUMN {one.column} DROP NOT NULL", drop]
-    return "\n".join(_statements(up, connection)), "\n".join(_statements(down, connection))
+    up = [
+        _call("set_not_null", [connection, python_string(one.table), python_string(one.name)])
+        for one in columns
+    ]
+    down = [f"ALTER TABLE {one.table} ALTER COLUMN {one.column} DROP NOT NULL" for one in columns]
+    return "\n".join(up), "\n".join(_statements(down, connection))
