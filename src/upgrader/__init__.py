@@ -9,7 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    # The functions have longer names than the methods of the contexts: `upgrader.backfill` is a package.
     from upgrader.api import Upgrader as Upgrader
+    from upgrader.backfill.outside import backfill_table as backfill_table
+    from upgrader.backfill.outside import table_batches as table_batches
+    from upgrader.command import Batch as Batch
     from upgrader.command import DataMigrationContext as DataMigrationContext
     from upgrader.command import FastInstanceCommand as FastInstanceCommand
     from upgrader.command import SkipWorkspace as SkipWorkspace
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Upgrader": "upgrader.api",
+    "Batch": "upgrader.command",
     "DataMigrationContext": "upgrader.command",
     "FastInstanceCommand": "upgrader.command",
     "SkipWorkspace": "upgrader.command",
@@ -36,10 +41,12 @@ _HOMES = {
     "WorkspaceCommand": "upgrader.command",
     "WorkspaceContext": "upgrader.command",
     "IrreversibleError": "upgrader.errors",
+    "backfill_table": "upgrader.backfill.outside",
     "create_index_concurrently": "upgrader.database.indexes",
     "drop_index_concurrently": "upgrader.database.indexes",
     "ensure_backfilled": "upgrader.database.rows_left",
     "set_not_null": "upgrader.database.not_null",
+    "table_batches": "upgrader.backfill.outside",
     "enroll_workspace": "upgrader.history.enrolment",
     "forget_workspace": "upgrader.history.enrolment",
     "Workspace": "upgrader.model",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -42,6 +42,64 @@ class CommandKind(StrEnum):
 _RANKS = {CommandKind.FAST: 0, CommandKind.SLOW: 1, CommandKind.WORKSPACE: 2}
 
 
+class Batch(Protocol):
+    """The rows of a table between two keys, in a transaction that commits when the loop over the batches goes on."""
+
+    @property
+    def connection(self) -> Connection:
+        """A connection inside the batch's transaction."""
+
+    @property
+    def keys(self) -> Sequence[Any]:
+        """The keys of its rows, in order: tuples where the key has several columns, places as text without a key."""
+
+    @property
+    def first(self) -> Any:
+        """The first key."""
+
+    @property
+    def last(self) -> Any:
+        """The last key."""
+
+    @property
+    def where(self) -> str:
+        """Which rows it has, as an SQL condition: `f"UPDATE core.invoice SET … WHERE {batch.where}"`."""
+
+
+class BatchArguments(TypedDict, total=False):
+    """How a table is walked in batches.
+
+    Keys:
+        key: the name of a unique index or constraint, or the names of its columns; `ctid` walks the table as it is
+            stored. Left out: the primary key, else a unique key over NOT NULL columns, else the ctid.
+        label: tells the backfills of one step apart; the table if left out. A checkpoint belongs to it.
+        batch_size: the most rows of a batch.
+    """
+
+    key: str | Sequence[str] | None
+    label: str | None
+    batch_size: int | None
+
+
+class BackfillArguments(BatchArguments, total=False):
+    """What is done to the rows of each batch: either `set_` (with `from_` and `where`), or `update`.
+
+    All of it is SQL, sent as it stands and without parameters: `%` and `:` are themselves.
+
+    Keys:
+        set_: columns, and SQL expressions for them: `{"total": "net + tax", "state": "'new'"}`.
+        from_: what an UPDATE has after FROM.
+        where: which rows are to be changed; in a table without a key, such as a changed row does not meet any more.
+        update: a whole statement with `{batch}` where the rows of the batch are to be chosen; `{i.batch}` where the
+            statement knows the table as `i`.
+    """
+
+    set_: Mapping[str, str] | None
+    from_: str | None
+    where: str | None
+    update: str | None
+
+
 class DataMigrationContext(Protocol):
     """What `run_data_migration` is handed. It runs outside the step's transaction and may be tried again."""
 
@@ -70,6 +128,32 @@ class DataMigrationContext(Protocol):
 
     def workspaces(self) -> Iterator[Workspace]:
         """Give the workspaces in scope, in ascending order of their id."""
+
+    def backfill(self, table: str, **arguments: Unpack[BackfillArguments]) -> None:
+        """Change the rows of a table in batches, while the application works.
+
+            ctx.backfill("core.invoice", set_={"total": "net + tax"}, where="total IS NULL")
+            ctx.backfill("core.invoice", update="UPDATE core.invoice SET … WHERE {batch} AND total IS NULL")
+
+        Each row once: a batch commits together with its checkpoint, so that a run that was killed goes on at the
+        next batch, and a step that fails later does not do it again. The last row is fixed at the beginning; those
+        that are inserted afterwards are the application's business.
+
+        Args:
+            table: as SQL; without a schema it is looked up in the search_path.
+            arguments: see `BackfillArguments`.
+        """
+
+    def batches(self, table: str, **arguments: Unpack[BatchArguments]) -> Iterator[Batch]:
+        """Give the rows of a table in batches, for what takes Python; as exact as `backfill`.
+
+            for batch in ctx.batches("core.invoice"):
+                rows = batch.connection.execute(text(f"SELECT … FROM core.invoice WHERE {batch.where} FOR UPDATE"))
+
+        A batch commits when the loop goes on. The loop has to come to its end: leaving it fails the step. Where a
+        batch meets a lock timeout, a deadlock or a serialization failure, `run_data_migration` is called once more
+        and the loop goes on with a smaller batch at the same place.
+        """
 
 
 class WorkspaceContext(Protocol):
@@ -106,6 +190,12 @@ class WorkspaceContext(Protocol):
     @property
     def stop_requested(self) -> bool:
         """Whether the operator asked the run to stop."""
+
+    def backfill(self, table: str, **arguments: Unpack[BackfillArguments]) -> None:
+        """Change the rows of a table in batches, as in a data migration; only with `transactional=False`."""
+
+    def batches(self, table: str, **arguments: Unpack[BatchArguments]) -> Iterator[Batch]:
+        """Give the rows of a table in batches, as in a data migration; only with `transactional=False`."""
 
 
 @runtime_checkable

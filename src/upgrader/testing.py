@@ -19,11 +19,17 @@ from weakref import WeakSet
 import psycopg
 from sqlalchemy import Connection, text
 
+from upgrader.backfill.backfills import Backfills
+from upgrader.backfill.checkpoint import NoCheckpoints
+from upgrader.backfill.control import FixedPacer, OpenGovernor
+from upgrader.backfill.ground import TrialGround
+from upgrader.backfill.outside import offering
+from upgrader.backfill.walk import WalkParts
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.guard import check_transaction, enter_guard, install_guard, leave_guard
 from upgrader.errors import RunSupersededError
-from upgrader.events import Event
+from upgrader.events import Event, ignore_events
 from upgrader.history.store import AttemptFilter, HistorySnapshot
 from upgrader.model import (
     Attempt,
@@ -39,6 +45,7 @@ from upgrader.model import (
 from upgrader.registry import registry_of
 from upgrader.runner.author import method_of
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext
+from upgrader.runner.data_migration import finishing
 from upgrader.runner.stop import StopToken
 from upgrader.version import ReleaseVersion
 
@@ -281,7 +288,8 @@ def run_command(
     Nothing is recorded.
 
     The connection is guarded while the command runs: ending the transaction fails, as it does in an upgrade.
-    A data migration runs first, its `ctx.transaction()` in a savepoint. The caller commits or rolls back.
+    A data migration runs first, its `ctx.transaction()` in a savepoint, and so each batch of its backfills; no
+    checkpoint is kept. The caller commits or rolls back.
     For a command with `transactional=False` give a connection in autocommit
     (`execution_options(isolation_level="AUTOCOMMIT")`).
 
@@ -336,7 +344,9 @@ class _Trial:
     def run(self) -> None:
         """Run it, guarded."""
         if not self.step.transactional:
-            self._call()
+            backfills = self._backfills()
+            with offering(self.connection, backfills), finishing(backfills):
+                self._call()
             return
         connection = self.connection
         if connection not in _guarded:
@@ -354,7 +364,9 @@ class _Trial:
 
     def _call(self) -> None:
         if self.step.has_data_migration and self.direction is Direction.UP:
-            cast("SlowInstanceCommand", self.command).run_data_migration(self._migration_context())
+            context = self._migration_context()
+            with finishing(context._backfills):
+                cast("SlowInstanceCommand", self.command).run_data_migration(context)
         method = method_of(self.command, self.step, self.direction)
         method(self._workspace_context(self.workspace) if self.workspace else self.connection)
 
@@ -379,7 +391,21 @@ class _Trial:
             _stop=StopToken(),
             _open=self._savepoint,
             _workspaces=lambda: iter(self.workspaces),
+            _backfills=self._backfills(),
         )
+
+    def _backfills(self) -> Backfills:
+        scope = Scope(self.workspace.id if self.workspace else None)
+        walks = WalkParts(
+            step=self.step,
+            scope=scope,
+            checksum=self.step.checksum,
+            ground=TrialGround(self.connection),
+            checkpoints=NoCheckpoints(),
+            emit=ignore_events,
+            wait=StopToken().wait,
+        )
+        return Backfills(walks, make_pacer=lambda most: FixedPacer(most or 1_000), make_governor=OpenGovernor)
 
     @contextmanager
     def _savepoint(self) -> Iterator[Connection]:

@@ -38,6 +38,7 @@ class Running(Foundation):
                 commands=self.registry,
                 verbose=options.verbose,
                 limit=options.failure_limit(self._access.run_settings),
+                backfill=options.backfill,
             )
             if options.dry_run:
                 from upgrader.runner.dry_run import DryRun  # a plain upgrade does not need it

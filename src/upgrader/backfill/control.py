@@ -10,6 +10,18 @@ from typing import Protocol
 from upgrader.model import Scope, Step
 
 
+class BackfillStopped(Exception):  # noqa: N818 - not an error: the operator asked
+    """A backfill ends before its end, between two batches; the next run goes on there.
+
+    Attributes:
+        reason: in words for the history; None where the run was asked to stop.
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        self.reason = reason
+        super().__init__(reason or "the run was asked to stop")
+
+
 class Verdict(StrEnum):
     """What becomes of the next batch."""
 
@@ -127,7 +139,7 @@ class OpenGovernor:
 
     reason: str | None = None
 
-    def __init__(self, is_stop_requested: Callable[[], bool]) -> None:
+    def __init__(self, is_stop_requested: Callable[[], bool] = lambda: False) -> None:
         self._is_stop_requested = is_stop_requested
 
     def before_batch(self, progress: BackfillProgress) -> Verdict:

@@ -8,6 +8,8 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from upgrader.backfill.backfills import Backfills
+from upgrader.backfill.outside import offering
 from upgrader.check.catalog.objects import Catalog
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver, enter_guard, leave_guard
@@ -15,7 +17,9 @@ from upgrader.database.session import StepTransaction
 from upgrader.errors import IrreversibleError
 from upgrader.model import Direction
 from upgrader.runner.author import call_author, method_of
+from upgrader.runner.backfilling import trial_backfills
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.data_migration import finishing
 from upgrader.runner.execution import StepTask
 from upgrader.runner.search_path import search_path_of
 from upgrader.runner.step_parts import StepParts
@@ -115,7 +119,9 @@ class Trip:
             settings=self._settings(), observer=self._observer(is_down=is_down)
         )
         connection.info[EARLIER_ATTEMPTS] = 0
-        self._call(connection, is_down=is_down)
+        backfills = self._backfills(connection)
+        with offering(connection, backfills), finishing(backfills):
+            self._call(connection, is_down=is_down)
         self._session.end_autocommit()
 
     def _observer(self, *, is_down: bool) -> StatementObserver | None:
@@ -160,8 +166,13 @@ class Trip:
             _stop=parts.stop,
             _open=own_transaction,
             _workspaces=lambda: iter(self._workspaces.in_scope),
+            _backfills=self._backfills(connection),
         )
-        call_author(cast("SlowInstanceCommand", command).run_data_migration, context)
+        with finishing(context._backfills):
+            call_author(cast("SlowInstanceCommand", command).run_data_migration, context)
+
+    def _backfills(self, connection: Connection) -> Backfills:
+        return trial_backfills(self._parts, self._task.step, self._task.scope, connection, most_rows=0)
 
     def _settings(self) -> dict[str, str]:
         return search_path_of(self._task.workspace, self._parts.settings.search_path_extra)

@@ -27,8 +27,8 @@ create table {schema}.backfill (
     batch_rows integer,
     rows_per_second double precision,
     own_transactions int8multirange not null default '{{}}',
-    started_transaction bigint,
     pass integer not null default 1,
+    is_clearing boolean,
     waiting_for text,
     waiting_since timestamptz,
     is_finished boolean not null default false,
@@ -41,6 +41,8 @@ comment on table {schema}.backfill is
 comment on column {schema}.backfill.key_columns is 'Empty: the table is walked by ctid';
 comment on column {schema}.backfill.own_transactions is
     'By ctid only: the transactions of its batches, whose rows are done wherever they lie now';
+comment on column {schema}.backfill.is_clearing is
+    'By ctid only: whether a row that was changed is none of those that are to be changed any more';
 create unique index backfill_key on {schema}.backfill (coalesce(workspace_id, ''), step, label);
 
 create table {schema}.backfill_order (
@@ -56,16 +58,18 @@ comment on table {schema}.backfill_order is
 BACKFILL_FUNCTIONS = """
 -- Moves a checkpoint on, in the transaction of its batch; of two that do the same batch the second one fails.
 create function {schema}.move_backfill(
-    p_id bigint, p_batches bigint, p_last_key text[], p_rows bigint, p_batch_rows integer,
-    p_rows_per_second double precision, p_is_finished boolean, p_pass integer, p_by_ctid boolean, p_run_id text
+    p_id bigint, p_batches bigint, p_last_key text[], p_upper_key text[], p_rows bigint, p_batch_rows integer,
+    p_rows_per_second double precision, p_is_finished boolean, p_pass integer, p_is_clearing boolean, p_run_id text
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
 declare
-    own bigint := case when p_by_ctid then pg_current_xact_id()::text::bigint end;
+    own int8multirange := int8multirange(int8range(
+        pg_current_xact_id()::text::bigint, pg_current_xact_id()::text::bigint, '[]'));
 begin
-    update {schema}.backfill set last_key = p_last_key, rows_done = rows_done + p_rows, batches = p_batches + 1,
-        batch_rows = p_batch_rows, rows_per_second = p_rows_per_second, is_finished = p_is_finished, pass = p_pass,
-        own_transactions = case when own is null then own_transactions
-            else own_transactions + int8multirange(int8range(own, own, '[]')) end,
+    update {schema}.backfill set last_key = p_last_key, upper_key = p_upper_key, rows_done = rows_done + p_rows,
+        batches = p_batches + 1, batch_rows = p_batch_rows, rows_per_second = p_rows_per_second,
+        is_finished = p_is_finished, pass = p_pass, is_clearing = p_is_clearing,
+        own_transactions = case when cardinality(key_columns) = 0 then own_transactions + own
+            else own_transactions end,
         waiting_for = null, waiting_since = null, run_id = p_run_id, updated_at = clock_timestamp()
     where id = p_id and batches = p_batches;
     if not found then

@@ -6,9 +6,13 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Unpack
 
 from sqlalchemy import Connection
 
+from upgrader.backfill.backfills import Backfills
+from upgrader.backfill.outside import backfills_on
+from upgrader.command import BackfillArguments, Batch, BatchArguments
 from upgrader.events import AuthorLog, EventSink
 from upgrader.model import Scope, Workspace
 from upgrader.runner.stop import StopToken
@@ -63,6 +67,14 @@ class RunWorkspaceContext:
         """Whether the operator asked the run to stop."""
         return self._stop.requested
 
+    def backfill(self, table: str, **given: Unpack[BackfillArguments]) -> None:
+        """Change the rows of a table in batches; only with `transactional=False`."""
+        backfills_on(self.connection, "ctx.backfill").backfill(table, **given)
+
+    def batches(self, table: str, **given: Unpack[BatchArguments]) -> Iterator[Batch]:
+        """Give the batches of a table; only with `transactional=False`."""
+        return backfills_on(self.connection, "ctx.batches").batches(table, **given)
+
 
 @dataclass
 class RunDataMigrationContext:
@@ -79,6 +91,7 @@ class RunDataMigrationContext:
     _stop: StopToken
     _open: Callable[[], AbstractContextManager[Connection]]
     _workspaces: Callable[[], Iterator[Workspace]]
+    _backfills: Backfills
     stop_was_seen: bool = field(default=False)
 
     @property
@@ -94,3 +107,11 @@ class RunDataMigrationContext:
     def workspaces(self) -> Iterator[Workspace]:
         """Give the workspaces in scope, in ascending order of their id."""
         return self._workspaces()
+
+    def backfill(self, table: str, **given: Unpack[BackfillArguments]) -> None:
+        """Change the rows of a table in batches, each with its checkpoint in a transaction of its own."""
+        self._backfills.backfill(table, **given)
+
+    def batches(self, table: str, **given: Unpack[BatchArguments]) -> Iterator[Batch]:
+        """Give the batches of a table, each in a transaction of its own."""
+        return self._backfills.batches(table, **given)

@@ -12,6 +12,7 @@ from uuid import uuid4
 import psycopg
 
 from upgrader.backfill.brake import BrakeLimits
+from upgrader.backfill.options import BackfillOptions
 from upgrader.backfill.pacing import Pace
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
@@ -200,6 +201,7 @@ class DatabaseAccess:
         verbose: bool = False,
         is_watched: bool = False,
         limit: FailureLimit | None = None,
+        backfill: BackfillOptions | None = None,
         make_runner: Callable[[StepParts], StepRunner] = StepRunner,
     ) -> RunParts:
         """Put together what a run works with; the report says which way it goes.
@@ -208,7 +210,11 @@ class DatabaseAccess:
             is_watched: emit the statements without being verbose.
         """
         is_down = report.direction is Direction.DOWN
-        given = self._step_parts(run, commands, is_down=is_down, verbose=verbose, is_watched=is_watched)
+        given = replace(
+            self._step_parts(run, commands, is_down=is_down, verbose=verbose, is_watched=is_watched),
+            run_id=run.run_id,
+            backfill=backfill or BackfillOptions(),
+        )
         steps = make_runner(given)
         segment = SegmentParts(
             report=report,

@@ -19,6 +19,8 @@ from typing import cast
 
 from sqlalchemy import Connection
 
+from upgrader.backfill.backfills import Backfills
+from upgrader.backfill.outside import offering
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.failures import is_connection_lost
@@ -38,7 +40,9 @@ from upgrader.events import (
 from upgrader.history.layout import bring_up_to_date, check_block
 from upgrader.model import Direction, Outcome, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
+from upgrader.runner.backfilling import trial_backfills
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.data_migration import finishing
 from upgrader.runner.excuses import Excuses
 from upgrader.runner.execution import LeftOut
 from upgrader.runner.explanation import explaining
@@ -287,7 +291,7 @@ class DryRun:
         except BaseException as error:
             if self._is_lost():
                 raise ConnectionLostError("the server ended the connection during the dry run") from error
-            reason = self._excuses.reason(error)
+            reason = self._excuses.reason(error, step)
             if reason is not None:
                 self._excuses.leave_out(step, reason)
                 return None
@@ -325,7 +329,18 @@ class DryRun:
             )
             may_skip = workspace is not None and direction is Direction.UP
             connection.info[PROVER] = self._prove
-            call_author(method_of(command, step, direction), context, skips=may_skip)
+            with self._outside(step, scope, connection):
+                call_author(method_of(command, step, direction), context, skips=may_skip)
+
+    @contextmanager
+    def _outside(self, step: Step, scope: Scope, connection: Connection) -> Iterator[None]:
+        """Let a command that runs outside a transaction (it is tried where a script is made) have its backfills."""
+        if step.transactional:
+            yield
+            return
+        backfills = self._trial_backfills(step, scope, connection)
+        with offering(connection, backfills), finishing(backfills):
+            yield
 
     def _prove(self, connection: Connection, found: Nullable) -> None:
         """Look for what would make the proof of a NOT NULL fail; the scan under a lock is not for a dry run."""
@@ -353,26 +368,34 @@ class DryRun:
     def _migrate_data(
         self, command: object, step: Step, workspace: Workspace | None, connection: Connection
     ) -> None:
-        parts = self._parts
-
         @contextmanager
         def own_transaction() -> Iterator[Connection]:
             with connection.begin_nested():
                 yield connection
 
-        call_author(
-            cast("SlowInstanceCommand", command).run_data_migration,
-            RunDataMigrationContext(
-                dry_run=True,
-                verbose=self._options.verbose,
-                log=author_log(parts.emit, Scope(workspace.id if workspace else None), step.name),
-                workspace=workspace,
-                _stop=parts.stop,
-                _open=own_transaction,
-                _workspaces=lambda: iter(self._survey.listing.in_scope),
-            ),
-            skips=workspace is not None,
+        parts = self._parts
+        scope = Scope(workspace.id if workspace else None)
+        backfills = self._trial_backfills(step, scope, connection)
+        context = RunDataMigrationContext(
+            dry_run=True,
+            verbose=self._options.verbose,
+            log=author_log(parts.emit, scope, step.name),
+            workspace=workspace,
+            _stop=parts.stop,
+            _open=own_transaction,
+            _workspaces=lambda: iter(self._survey.listing.in_scope),
+            _backfills=backfills,
         )
+        migrate = cast("SlowInstanceCommand", command).run_data_migration
+        with finishing(backfills):
+            call_author(migrate, context, skips=workspace is not None)
+        self._excuses.note_samples(step, backfills.samples)
+
+    def _trial_backfills(self, step: Step, scope: Scope, connection: Connection) -> Backfills:
+        """Give what tries backfills, on a sample of their rows."""
+        options = self._options
+        sample = options.backfill.dry_run_rows if isinstance(options, UpgradeOptions) else 0
+        return trial_backfills(self._parts.steps.parts, step, scope, connection, most_rows=sample)
 
     def _end_early(self, last: PlannedVersion | None, at: PlannedVersion) -> None:
         self._report.simulated_to = last.version if last else None

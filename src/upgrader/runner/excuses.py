@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import psycopg
 
 from upgrader.database.failures import database_error
+from upgrader.errors import GuardError, StepError
 from upgrader.model import Step
 from upgrader.runner.result import NotSimulated
 
@@ -13,6 +16,7 @@ _UNDEFINED = ("42P01", "42703", "42704", "42883", "3F000")  # table, column, obj
 # What only shows where something is not there yet: NULLs that a backfill fills, a unique index (ON CONFLICT, FK).
 _UNPREPARED = ("23502", "42P10", "42830")
 _INVALID_TEXT = "22P02"
+_CONSTRAINT = "23"  # the class of constraints that do not hold
 
 
 class Excuses:
@@ -22,6 +26,7 @@ class Excuses:
         """Add to `entries`, which is what the report shows."""
         self._entries = entries
         self._names: set[str] = set()
+        self._sampled: dict[str, str] = {}
 
     def covers(self, step: Step) -> bool:
         """Tell whether a step is left out."""
@@ -33,9 +38,18 @@ class Excuses:
             self._names.add(step.name)
             self._entries.append(NotSimulated(step, reason))
 
-    def reason(self, error: BaseException) -> str | None:
-        """Say why a failure is none of the step's own; None where it is."""
+    def note_samples(self, step: Step, samples: Sequence[str]) -> None:
+        """Write down that backfills of a step were tried on some of their rows only; of its workspaces the first."""
+        if samples and step.name not in self._sampled:
+            reason = f"its backfill is tried on a sample: {'; '.join(samples)}"
+            self._sampled[step.name] = reason
+            self._entries.append(NotSimulated(step, reason))
+
+    def reason(self, error: BaseException, step: Step) -> str | None:
+        """Say why a failure of a step is none of its own; None where it is."""
         found = database_error(error)
+        if step.name in self._sampled and _may_lack_rows(error, found):
+            return f"{self._sampled[step.name]}; what needs all of its rows fails without them"
         if found is None:
             return None
         if found.sqlstate == _NEW_ENUM_VALUE:
@@ -44,6 +58,12 @@ class Excuses:
             names = ", ".join(entry.step.name for entry in self._entries)
             return f"it may need what was not simulated ({names}): {found.diag.message_primary}"
         return None
+
+
+def _may_lack_rows(error: BaseException, found: psycopg.Error | None) -> bool:
+    if found is None:
+        return isinstance(error, StepError) and not isinstance(error, GuardError)
+    return str(found.sqlstate).startswith(_CONSTRAINT)
 
 
 def _may_lack_something(error: psycopg.Error) -> bool:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import cast
+from functools import cached_property
 
 import psycopg
 from sqlalchemy import Connection
 
-from upgrader.command import SlowInstanceCommand
+from upgrader.backfill.backfills import Backfills
+from upgrader.backfill.outside import offering
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, is_terminated, repeatable_reason
 from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
@@ -24,7 +25,9 @@ from upgrader.events import StepRetried
 from upgrader.history.sql_store import is_forgotten
 from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
-from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
+from upgrader.runner.backfilling import OutsideTransactions, OwnTransactions, run_backfills
+from upgrader.runner.contexts import RunWorkspaceContext, author_log
+from upgrader.runner.data_migration import DataMigration, finishing
 from upgrader.runner.explanation import explain, translate_time_error
 from upgrader.runner.index_check import check_indexes, foreign_indexes, note_indexes
 from upgrader.runner.lock_watch import WatchedStep
@@ -97,6 +100,15 @@ class Execution:
         )
         self.tries = 1
         self.paused_seconds = 0.0
+        self._migration = DataMigration(parts, task.step, task.scope, transactions=self)
+
+    @cached_property
+    def _backfills(self) -> Backfills:
+        task, migration = self._task, self._migration
+        ground = OwnTransactions(self._session, migration.batch_transaction)
+        return run_backfills(
+            self._parts, task.step, task.scope, task.direction, ground=ground, tell_retry=self._tell_retry
+        )
 
     def run(self) -> None:
         """Run the step, or take it back; returning means that this is done and recorded."""
@@ -116,12 +128,14 @@ class Execution:
         step = self._task.step
         self._command = self._parts.commands.create(step.name)  # an author's constructor may fail
         if not step.transactional or self._task.migrates_data:
+            self._backfills.check(self._parts.backfill.resumption)
             self._look_again()
             if not self._store.start(self._attempt):
                 raise LeftOut
             self._has_running_row = True
         if self._task.migrates_data:
-            self._migrate_data()
+            self._command = self._migration.run(self._command, self._workspace, self._backfills)
+            self.tries, self.paused_seconds = 1, 0.0
         if step.transactional:
             self._in_transaction()
         else:
@@ -170,7 +184,7 @@ class Execution:
         """Call what is one transaction, and again after a lock timeout, deadlock or serialization failure."""
         policy, watched = self._settings.retry, self.watched
         while True:
-            self._begin_watch(self._timeouts.lock_seconds)
+            self.begin_watch(self._timeouts.lock_seconds)
             try:
                 transaction()
                 return
@@ -186,18 +200,8 @@ class Execution:
                     raise
                 pause = policy.pause_seconds(self.tries)
             finally:
-                self._parts.watch.end(self.watched)
-            self._parts.emit(
-                StepRetried(
-                    self._task.step,
-                    self._task.scope,
-                    self.tries,
-                    reason,
-                    pause,
-                    watched.blockers,
-                    watched.waited_seconds,
-                )
-            )
+                self.end_watch()
+            self._emit_retry(self.tries, reason, pause)
             if self._parts.stop.wait(pause):
                 raise Interrupted
             self.paused_seconds += pause
@@ -205,7 +209,7 @@ class Execution:
             self._command = self._parts.commands.create(self._task.step.name)
 
     def _one_transaction(self) -> None:
-        transaction = self._begin(self._timeouts.transactional)
+        transaction = self.begin(self._timeouts.transactional)
         traces = Traces()
         try:
             transaction.connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
@@ -220,30 +224,55 @@ class Execution:
                 )
             )
         except BaseException as error:
-            self._give_up(transaction, error)
+            self.give_up(transaction, error)
             if is_forgotten(error):
                 raise LeftOut from error
             raise guarded(error) from error
 
     def _short_transaction(self, work: Callable[[Connection], None]) -> None:
         """Do something for the step in a transaction of its own."""
-        transaction = self._begin(self._timeouts.transactional)
+        transaction = self.begin(self._timeouts.transactional)
         try:
             work(transaction.connection)
             transaction.commit(self._store.check(transaction.token))
         except BaseException as error:
-            self._give_up(transaction, error)
+            self.give_up(transaction, error)
             raise guarded(error) from error
 
-    def _begin_watch(self, lock_seconds: float) -> None:
+    def begin_watch(self, lock_seconds: float) -> None:
         """Let somebody look at what this session waits for, until the watch of it is ended."""
         self.watched.lock_seconds = lock_seconds
         self.watched.is_told = not lock_seconds or not self._task.step.transactional
         self._session.open()
         self._parts.watch.begin(self.watched, self._session.backend_pid)
 
-    def _begin(self, settings: Mapping[str, str]) -> StepTransaction:
-        """Begin a transaction; the first one of a workspace looks at it again."""
+    def end_watch(self) -> None:
+        """Let nobody look any longer."""
+        self._parts.watch.end(self.watched)
+
+    def _tell_retry(self, tries: int, reason: str, pause_seconds: float) -> None:
+        """Tell of a batch that is to be tried again."""
+        if reason == LOCK_TIMEOUT:
+            self.watched.note_timeout()
+        self.tries, self.paused_seconds = tries + 1, self.paused_seconds + pause_seconds
+        self._emit_retry(tries, reason, pause_seconds)
+
+    def _emit_retry(self, tries: int, reason: str, pause_seconds: float) -> None:
+        watched = self.watched
+        self._parts.emit(
+            StepRetried(
+                self._task.step,
+                self._task.scope,
+                tries,
+                reason,
+                pause_seconds,
+                watched.blockers,
+                watched.waited_seconds,
+            )
+        )
+
+    def begin(self, settings: Mapping[str, str]) -> StepTransaction:
+        """Begin a transaction in the step's scope; the first one of a workspace looks at it again."""
         while True:
             workspace = self._workspace
             probe = self._probe(workspace)
@@ -297,7 +326,7 @@ class Execution:
 
     def _look_again(self) -> None:
         if self._workspace is not None:
-            self._begin(_NO_LOCK_TIMEOUT).rollback()
+            self.begin(_NO_LOCK_TIMEOUT).rollback()
 
     def _call(self, connection: Connection) -> None:
         task, parts = self._task, self._parts
@@ -327,9 +356,11 @@ class Execution:
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
         connection.info[FOREIGN_INDEXES] = foreign_indexes(self._store, self._attempt, before)
         driver = session.driver
-        self._begin_watch(self._timeouts.lock_seconds)
+        self.begin_watch(self._timeouts.lock_seconds)
+        self._backfills.work_on(self._outside(connection))
         try:
-            self._call(connection)
+            with offering(connection, self._backfills), finishing(self._backfills):
+                self._call(connection)
             self._parts.watch.end(self.watched)
             session.end_autocommit()
             check_left_behind(session)
@@ -345,47 +376,22 @@ class Execution:
             raise
         self.record(self._task.direction.done, None)
 
-    def _migrate_data(self) -> None:
-        context = RunDataMigrationContext(
-            dry_run=False,
-            verbose=self._parts.verbose,
-            log=author_log(self._parts.emit, self._task.scope, self._task.step.name),
-            workspace=self._workspace,
-            _stop=self._parts.stop,
-            _open=self._own_transaction,
-            _workspaces=self._list_workspaces,
+    def _outside(self, connection: Connection) -> OutsideTransactions:
+        """Give where batches run beside statements in autocommit: under a lock timeout, unlike those."""
+
+        @contextmanager
+        def watching() -> Iterator[None]:
+            self.watched.is_transactional = True
+            try:
+                yield
+            finally:
+                self.watched.is_transactional = False
+
+        return OutsideTransactions(
+            connection, self._timeouts.transactional, check=self._store.check, watching=watching
         )
-        migrate = cast("SlowInstanceCommand", self._command).run_data_migration
-        call_author(migrate, context, skips=self._workspace is not None)
-        if context.stop_was_seen:
-            raise Interrupted
 
-    @contextmanager
-    def _own_transaction(self) -> Iterator[Connection]:
-        if self._session.connection.in_transaction():
-            raise StepError(
-                "ctx.transaction() was opened inside another one",
-                hint="end the first block before the next; one transaction at a time",
-            )
-        transaction = self._begin(self._timeouts.migration)
-        self._begin_watch(self._timeouts.migration_lock_seconds)
-        try:
-            yield transaction.connection
-            transaction.commit(self._store.check(transaction.token))
-        except BaseException as error:
-            self._give_up(transaction, error)
-            raise guarded(error) from error
-        finally:
-            self._parts.watch.end(self.watched)
-
-    def _list_workspaces(self) -> Iterator[Workspace]:
-        if self._session.connection.in_transaction():
-            raise StepError(
-                "ctx.workspaces() was called inside ctx.transaction()", hint="list them before the block"
-            )
-        yield from self._parts.source.listing(self._session).in_scope
-
-    def _give_up(self, transaction: StepTransaction, error: BaseException) -> None:
+    def give_up(self, transaction: StepTransaction, error: BaseException) -> None:
         """Roll back and drop the connection, so that nothing of a failed step is inherited."""
         driver = self._session.driver
         lost = is_connection_lost(driver)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from upgrader.backfill.options import BackfillOptions
 from upgrader.database.guard import ObservedStatement, StatementObserver
 from upgrader.database.session import CommandSession
 from upgrader.events import EventSink, StatementExecuted
@@ -39,6 +40,8 @@ class StepParts:
     redact: Callable[[str], str]
     verbose: bool = False
     is_watched: bool = False
+    run_id: str = ""
+    backfill: BackfillOptions = field(default_factory=BackfillOptions)
     watch: LockWatch = field(default_factory=LockWatch)
     _timeouts: dict[str, Timeouts] = field(default_factory=dict)
 

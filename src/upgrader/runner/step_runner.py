@@ -53,8 +53,8 @@ class StepRunner:
         except HardStop:
             execution.record_interruption()
             raise
-        except Interrupted:
-            status, text = AttemptStatus.INTERRUPTED, "the run was asked to stop"
+        except Interrupted as interrupted:
+            status, text = AttemptStatus.INTERRUPTED, interrupted.reason
         except BaseException as error:
             if self.parts.stop.hard:  # the signal was another thread's: here its statement was cancelled
                 execution.record_interruption()

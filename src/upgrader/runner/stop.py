@@ -11,7 +11,15 @@ class HardStop(BaseException):
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error: the operator asked
-    """The step stopped because the run was asked to."""
+    """The step stopped before its end because somebody asked for it: the run is to stop, or a backfill.
+
+    Attributes:
+        reason: what the history says of it.
+    """
+
+    def __init__(self, reason: str | None = None) -> None:
+        self.reason = reason or "the run was asked to stop"
+        super().__init__(self.reason)
 
 
 @dataclass

@@ -1,0 +1,360 @@
+"""The walk of one backfill through its table: batch after batch, each once.
+
+    look up table and key · fix the upper end · keep a checkpoint
+    until nothing is left:
+        governor: may there be a batch now?   outside of any transaction: no snapshot is held while it waits
+        BEGIN · find the end of the batch · change its rows · check · move the checkpoint · COMMIT
+        pacer: how large is the next one, after which pause?
+
+Rows and checkpoint commit in one transaction, so that after a crash the next run begins with the first batch that
+is not committed. Rows that are inserted after the upper end was read are none of the walk's.
+
+By ctid, where there is no key, three things are different. A row that a batch changes may come to lie ahead of
+the walk: rows written by the walk's own transactions are left out. A row that somebody else changes meanwhile may
+move behind the walk, or ahead of it after it was done: only `where` tells what it is. If rows that were changed do
+not meet `where` any more (which is looked at), a second walk picks up those that have moved; if they still do, or
+there is no `where`, there is one walk, and the operator is told so.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from sqlalchemy import Connection
+
+from upgrader.backfill.checkpoint import Checkpoint, Checkpoints
+from upgrader.backfill.control import (
+    BackfillProgress,
+    BackfillStopped,
+    FixedPacer,
+    Governor,
+    OpenGovernor,
+    Pacer,
+    Verdict,
+)
+from upgrader.backfill.ground import Ground
+from upgrader.backfill.keys import WalkKey, find_key
+from upgrader.backfill.ranges import KeyValue
+from upgrader.backfill.stretch import KeyStretches, Look, PageStretches, Stretch, StretchFinder
+from upgrader.backfill.table import WalkedTable, find_table
+from upgrader.backfill.trouble import passing_trouble
+from upgrader.database.retry import RetryPolicy
+from upgrader.events import BackfillMoved, EventSink, Notice
+from upgrader.model import Scope, Step
+
+_TELL_EVERY_SECONDS = 1.0
+_MOST_WALKS = 3
+_RETRIES = RetryPolicy(initial_seconds=0.2, maximum_seconds=10.0)
+
+
+TellRetry = Callable[[int, str, float], None]
+
+
+def _tell_nobody(tries: int, reason: str, pause_seconds: float) -> None:
+    del tries, reason, pause_seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the author asked for.
+
+    Attributes:
+        key: the name of a unique key, its columns, or `ctid`; None chooses.
+        filters: whether the change has a `where`: by ctid it may tell which rows are left to do.
+    """
+
+    table: str
+    label: str
+    key: str | tuple[str, ...] | None = None
+    filters: bool = False
+
+
+@dataclass(frozen=True)
+class WalkParts:
+    """What a walk works with.
+
+    Attributes:
+        checksum: of the command.
+        tell_retry: told of a batch that is to be tried again: how often it was tried, what it met, and
+            how long it rests before.
+        wait: sleeps for so many seconds, or until the run is asked to stop; tells whether it was.
+        most_rows: where to end in a trial; 0 goes to the end.
+        keeps_checkpoint: whether the operator answers for a table that looks like another one.
+    """
+
+    step: Step
+    scope: Scope
+    checksum: str
+    ground: Ground
+    checkpoints: Checkpoints
+    emit: EventSink
+    wait: Callable[[float], bool]
+    tell_retry: TellRetry = _tell_nobody
+    pacer: Pacer = field(default_factory=FixedPacer)
+    governor: Governor = field(default_factory=OpenGovernor)
+    most_rows: int = 0
+    keeps_checkpoint: bool = False
+
+
+@dataclass
+class OpenBatch:
+    """A batch in its transaction.
+
+    Attributes:
+        changed: rows that were changed, where that is known.
+        is_clearing: whether they are none of those to be changed any more, where that is known.
+        transaction: its number, by ctid only.
+        upper: the end of the table now, in the last batch of a walk by ctid: another walk goes up to there.
+    """
+
+    connection: Connection
+    table: WalkedTable
+    key: WalkKey
+    stretch: Stretch
+    look: Look
+    changed: int | None = None
+    is_clearing: bool | None = None
+    transaction: int | None = None
+    upper: KeyValue | None = None
+
+
+@dataclass
+class Walk:
+    """One backfill on its way. `is_finished`: nothing is left; `was_cut`: a trial has seen its sample."""
+
+    given: Given
+    parts: WalkParts
+    was_cut: bool = False
+    _table: WalkedTable = field(init=False)
+    _key: WalkKey = field(init=False)
+    _finder: StretchFinder = field(init=False)
+    _checkpoint: Checkpoint | None = None
+    _stretch: Stretch | None = None
+    _tries: int = 0
+    _changed_in_walk: int = 0
+    _told: float = 0.0
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.was_cut or (self._checkpoint is not None and self._checkpoint.is_finished)
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+        done = self._checkpoint.rows_done if self._checkpoint else 0
+        return f"{self.given.label}, after {done} rows"
+
+    def start(self) -> None:
+        """Look up the table, and take up its checkpoint or make one. Not needed twice.
+
+        Raises:
+            StepError: the table cannot be walked, or is not that of the checkpoint.
+        """
+        while self._checkpoint is None:
+            try:
+                with self.parts.ground.transaction(lambda: "select"):
+                    self._prepare()
+            except Exception as error:
+                self._checkpoint = None
+                self.note_failure(error)
+
+    def _prepare(self) -> None:
+        parts, driver = self.parts, self.parts.ground.driver
+        self._table = find_table(driver, self.given.table)
+        self._key = find_key(driver, self._table, self.given.key)
+        found = parts.checkpoints.find(self.given.label)
+        if found is not None:
+            found.check(self._table, self._key, is_kept=parts.keeps_checkpoint)
+        look = Look(driver)
+        self._finder = self._make_finder(look)
+        if found is None:
+            upper = self._finder.upper_end(look)
+            look.end()
+            found = parts.checkpoints.create(self._begin(upper))
+            if self._key.is_ctid and not self.given.filters and upper is not None:
+                self._warn_of_ctid()
+        look.end()
+        self._checkpoint = found
+
+    def _make_finder(self, look: Look) -> StretchFinder:
+        if not self._key.is_ctid:
+            return KeyStretches(self._table, self._key)
+        since = look.row("select pg_snapshot_xmax(pg_current_snapshot())::text::bigint % 4294967296")
+        assert since is not None
+        return PageStretches(
+            self._table, self._key, since=int(since[0]) if self.parts.ground.is_trial else None
+        )
+
+    def _begin(self, upper: KeyValue | None) -> Checkpoint:
+        return Checkpoint(
+            label=self.given.label,
+            checksum=self.parts.checksum,
+            relation=self._table.qualified,
+            relation_oid=self._table.oid,
+            filenode=self._table.filenode,
+            key_columns=self._key.names,
+            upper_key=upper,
+            rows_estimated=self._table.rows_estimated,
+            is_finished=upper is None,
+        )
+
+    @contextmanager
+    def batch(self) -> Iterator[OpenBatch]:
+        """Open the next batch for the block; it commits at the block's end, and the walk is one batch further.
+
+        Raises:
+            BackfillStopped: there is to be no batch now.
+        """
+        self._await_turn()
+        before = self._checkpoint
+        assert before is not None
+        self._stretch = None
+        began = time.perf_counter()
+        opened: OpenBatch | None = None
+
+        def final() -> str:
+            assert opened is not None
+            return self.parts.checkpoints.moving(
+                before, self._after(before, opened), rows=opened.stretch.rows
+            )
+
+        with self.parts.ground.transaction(final) as connection:
+            opened = self._open(connection, before)
+            yield opened
+            opened.look.end()
+        self._advance(self._after(before, opened), opened, time.perf_counter() - began)
+
+    def _open(self, connection: Connection, before: Checkpoint) -> OpenBatch:
+        look = Look(self.parts.ground.driver)
+        stretch = self._stretch = self._finder.find(look, before, self._rows_wanted(before))
+        opened = OpenBatch(connection, self._table, self._key, stretch, look)
+        if self._key.is_ctid:
+            own = look.row("select pg_current_xact_id()::text::bigint")
+            opened.transaction = int(own[0]) if own is not None else None
+            opened.upper = self._finder.upper_end(look) if stretch.is_last else None
+        return opened
+
+    def note_failure(self, error: Exception) -> None:
+        """Come back when a batch was rolled back that is to be tried again; raise its error otherwise.
+
+        Raises:
+            BackfillStopped: the run was asked to stop meanwhile.
+        """
+        kind = passing_trouble(error)
+        self._tries += 1
+        if kind is None or not self.parts.pacer.failed(kind):
+            self.add_place(error)
+            raise error
+        pause = _RETRIES.pause_seconds(self._tries)
+        self.parts.tell_retry(self._tries, kind, pause)
+        if self.parts.wait(pause):
+            raise BackfillStopped
+
+    def add_place(self, error: Exception) -> None:
+        """Add to an error in which batch it was."""
+        if self._stretch is not None:
+            count = f"{self._stretch.rows} row{'' if self._stretch.rows == 1 else 's'}"
+            error.add_note(f"in the batch of {self.given.label} with {self._stretch.range} ({count})")
+
+    def _await_turn(self) -> None:
+        if pause := self.parts.pacer.pause_seconds():
+            self.parts.wait(pause)
+        verdict = self.parts.governor.before_batch(self._progress())
+        if verdict is not Verdict.PROCEED:
+            self._tell()
+            raise BackfillStopped(self.parts.governor.reason)
+
+    def _rows_wanted(self, checkpoint: Checkpoint) -> int:
+        rows = self.parts.pacer.rows
+        return min(rows, self.parts.most_rows - checkpoint.rows_done) if self.parts.most_rows else rows
+
+    def _after(self, before: Checkpoint, done: OpenBatch) -> Checkpoint:
+        stretch = done.stretch
+        own = before.own_transactions + ((done.transaction,) if done.transaction is not None else ())
+        after = replace(
+            before,
+            last_key=stretch.range.upto,
+            rows_done=before.rows_done + stretch.rows,
+            batches=before.batches + 1,
+            batch_rows=stretch.rows,
+            rows_per_second=self.parts.pacer.rows_per_second,
+            is_finished=stretch.is_last,
+            is_clearing=_both(before.is_clearing, done.is_clearing),
+            own_transactions=own,
+        )
+        if stretch.is_last and self._key.is_ctid and self._needs_another_walk(after, done):
+            return replace(
+                after, is_finished=False, walk=before.walk + 1, last_key=None, upper_key=done.upper
+            )
+        return after
+
+    def _needs_another_walk(self, after: Checkpoint, done: OpenBatch) -> bool:
+        """Tell whether a row that somebody else has changed meanwhile may have been missed, and can be told."""
+        changed = self._changed_in_walk + (done.changed or 0)
+        return bool(after.is_clearing) and after.walk < _MOST_WALKS and (after.walk == 1 or changed > 0)
+
+    def _advance(self, after: Checkpoint, done: OpenBatch, seconds: float) -> None:
+        parts, before = self.parts, self._checkpoint
+        assert before is not None
+        self._tries = 0
+        self._changed_in_walk = (
+            0 if after.walk != before.walk else self._changed_in_walk + (done.changed or 0)
+        )
+        parts.pacer.succeeded(rows=done.stretch.rows, seconds=seconds)
+        self._checkpoint = after
+        self.was_cut = bool(parts.most_rows) and not after.is_finished and after.rows_done >= parts.most_rows
+        if self.is_finished or time.monotonic() - self._told >= _TELL_EVERY_SECONDS:
+            self._tell()
+
+    def _tell(self) -> None:
+        self._told = time.monotonic()
+        progress = self._progress()
+        self.parts.emit(
+            BackfillMoved(
+                progress.step,
+                progress.scope,
+                progress.label,
+                progress.rows_done,
+                progress.rows_estimated,
+                progress.batches,
+                progress.batch_rows,
+                progress.rows_per_second,
+                is_finished=self.is_finished,
+            )
+        )
+
+    def _progress(self) -> BackfillProgress:
+        checkpoint = self._checkpoint
+        assert checkpoint is not None
+        return BackfillProgress(
+            step=self.parts.step,
+            scope=self.parts.scope,
+            label=self.given.label,
+            checkpoint_id=checkpoint.id,
+            relation_oid=self._table.oid,
+            relation=self._table.qualified,
+            rows_done=checkpoint.rows_done,
+            rows_estimated=checkpoint.rows_estimated,
+            batches=checkpoint.batches,
+            batch_rows=self.parts.pacer.rows,
+            rows_per_second=self.parts.pacer.rows_per_second,
+        )
+
+    def _warn_of_ctid(self) -> None:
+        self.parts.emit(
+            Notice(
+                f"{self._table} has no key that a backfill can follow and is walked as it is stored: a row that the"
+                " application changes meanwhile may be missed, or changed twice; a unique key over NOT NULL columns,"
+                " or where= that a changed row does not meet any more, prevents that",
+                "warning",
+            )
+        )
+
+
+def _both(before: bool | None, now: bool | None) -> bool | None:
+    """Put together what was seen: one row that still is to be changed is enough."""
+    return now if before is None else before if now is None else before and now
