@@ -117,6 +117,10 @@ class InMemoryHistoryStore:
         numbers = (number for row_name, number in self._places.get(scope, {}) if row_name == name)
         return max(numbers, default=0)
 
+    def latest_status(self, name: str, scope: Scope) -> AttemptStatus | None:
+        """Give what the latest attempt at a step came to; None where there is none that counts."""
+        return next((row.status for row in self._latest(scope) if row.name == name), None)
+
     def start(self, attempt: Attempt) -> bool:
         """Keep a `running` row; False where the workspace's id lives another life by now.
 

@@ -67,8 +67,12 @@ class WorkspaceSource(Protocol):
             WorkspaceSourceError: a table or column that was asked for is not there, or the provider fails.
         """
 
-    def probe(self, workspace: Workspace) -> str:
-        """Give a SELECT that looks at one workspace again; it travels with BEGIN."""
+    def probe(self, workspace: Workspace, also: str = "") -> str:
+        """Give a SELECT that looks at one workspace again; it travels with BEGIN.
+
+        Args:
+            also: an expression that becomes its last column; evaluated where the workspace is there.
+        """
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
         """Read the row that the probe gave."""
@@ -136,18 +140,16 @@ class TableSource:
                 (inside if is_inside else outside).append(workspace)
         return WorkspaceListing(True, inside, outside)
 
-    def probe(self, workspace: Workspace) -> str:
+    def probe(self, workspace: Workspace, also: str = "") -> str:
         """Read the row again, and whether its schema is there."""
-        return f"{self._probe}{literal(workspace.id)}"
+        columns, place = self._probe
+        return f"{columns}{f', {also}' if also else ''}{place}{literal(workspace.id)}"
 
     @cached_property
-    def _probe(self) -> str:
+    def _probe(self) -> tuple[str, str]:
         schema = self._quoted(self.schema_column) + "::text" if self.schema_column else "null::text"
-        return (
-            f"select {self._row}, {_usable(schema)}"
-            f" from {identifier(*self.table)}"
-            f" where {self._quoted(self.id_column)} = "
-        )
+        columns = f"select {self._row}, {_usable(schema)}"
+        return columns, f" from {identifier(*self.table)} where {self._quoted(self.id_column)} = "
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
         """Tell whether the workspace is still there and in scope."""
@@ -240,9 +242,9 @@ class ProviderSource:
             transaction.rollback()
         return self._split(found)
 
-    def probe(self, workspace: Workspace) -> str:
+    def probe(self, workspace: Workspace, also: str = "") -> str:
         """Look whether the schema is there."""
-        return f"select {_usable(literal(workspace.schema))}"
+        return f"select {_usable(literal(workspace.schema))}{f', {also}' if also else ''}"
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
         """Take the workspace as the provider gave it."""
@@ -291,10 +293,10 @@ class NoWorkspaces:
         del session
         return WorkspaceListing(exists=True)
 
-    def probe(self, workspace: Workspace) -> str:
+    def probe(self, workspace: Workspace, also: str = "") -> str:
         """Look at nothing."""
         del workspace
-        return "select"
+        return f"select {also}"
 
     def of_any_status(self) -> WorkspaceSource:
         """Give itself."""

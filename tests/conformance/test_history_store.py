@@ -9,7 +9,7 @@ import pytest
 
 from upgrader.errors import RunSupersededError
 from upgrader.history.store import AttemptFilter, HistoryStore
-from upgrader.model import INSTANCE, Attempt, AttemptStatus, Enrolment, Progress, Scope
+from upgrader.model import INSTANCE, Attempt, AttemptStatus, Direction, Enrolment, Progress, Scope
 from upgrader.version import ReleaseVersion
 
 RUNNING, COMPLETED, FAILED = AttemptStatus.RUNNING, AttemptStatus.COMPLETED, AttemptStatus.FAILED
@@ -236,6 +236,20 @@ class TestNumbers:
 
         assert [store.last_attempt(FIRST, scope) for scope in (A, B, INSTANCE)] == [2, 1, 0]
         assert store.last_attempt(SECOND, A) == 0
+
+    def test_latest_status_is_that_of_the_latest_attempt_that_counts(self, store: HistoryStore):
+        """Per step and scope; a mark is none, nor is an attempt that left a step as it was."""
+        assert store.latest_status(FIRST, A) is None
+        store.mark(Enrolment(), [A], label="enrolment", executed_by="1.0.0")
+        assert store.latest_status(FIRST, A) is None
+        record(
+            store, attempt(FIRST, A, 1, FAILED), attempt(FIRST, A, 2, COMPLETED), attempt(FIRST, B, 1, FAILED)
+        )
+        assert store.latest_status(FIRST, A) is COMPLETED
+        assert store.latest_status(FIRST, B) is FAILED
+        assert store.latest_status(SECOND, A) is None
+        record(store, replace(attempt(FIRST, A, 3, FAILED), direction=Direction.DOWN, changes_state=False))
+        assert store.latest_status(FIRST, A) is COMPLETED
 
     @pytest.mark.parametrize("scope", [INSTANCE, A])
     @pytest.mark.parametrize("status", [COMPLETED, FAILED])

@@ -137,6 +137,12 @@ class Running(Foundation):
             report = self._access.report(run, dry_run=False)
             limit = failure_limit(self._access.run_settings, fail_fast=fail_fast, max_failures=max_failures)
             parts = self._access.parts(
-                run, report, sequence=sequence, commands=self.registry, verbose=verbose, limit=limit
+                run,
+                report,
+                sequence=sequence,
+                commands=self.registry,
+                verbose=verbose,
+                limit=limit,
+                repeats=again,
             )
             return WorkspaceRun(parts, step, selection or Selection(), report, again=again).execute()

@@ -6,11 +6,10 @@ anybody. So somebody else has to look meanwhile.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
-import psycopg
-
+from upgrader.database.aside import Asks
 from upgrader.model import Blocker, LockWait
 from upgrader.model.blocker import ITS_TRANSACTION
 
@@ -31,6 +30,9 @@ _KEEPS_OTHERS_WAITING = frozenset(_WEAK_TO_STRONG[4:])
 
 # Cheap enough to be asked often: it looks into one entry and leaves the lock table alone.
 _IS_WAITING = "select wait_event_type = 'Lock' from pg_stat_get_activity(%s)"
+_WAITING = (
+    "select pid from unnest(%s::int[]) pid, pg_stat_get_activity(pid) a where a.wait_event_type = 'Lock'"
+)
 _BLOCKING = "select pid, pg_blocking_pids(pid) from unnest(%s::int[]) pid"
 _OBJECT = "locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid"
 
@@ -74,7 +76,12 @@ select pg_cancel_backend(pid) from pg_locks where pid = %s and not granted and w
 """
 
 
-def find_wait(driver: psycopg.Connection, pid: int, *, redact: Callable[[str], str] = str) -> LockWait | None:
+def find_waiting(driver: Asks, pids: Collection[int]) -> frozenset[int]:
+    """Tell which of these sessions wait for a lock just now; one cheap query."""
+    return frozenset(pid for (pid,) in driver.execute(_WAITING, [list(pids)]).fetchall())
+
+
+def find_wait(driver: Asks, pid: int, *, redact: Callable[[str], str] = str) -> LockWait | None:
     """Tell what the session `pid` waits for, and who is in its way; None where it waits for no lock.
 
     Args:
@@ -96,12 +103,12 @@ def find_wait(driver: psycopg.Connection, pid: int, *, redact: Callable[[str], s
     )
 
 
-def cancel_wait(driver: psycopg.Connection, pid: int, wait: LockWait) -> bool:
+def cancel_wait(driver: Asks, pid: int, wait: LockWait) -> bool:
     """End the statement of the session `pid` if it is still in this very wait; tell whether it was."""
     return driver.execute(_CANCEL, [pid, wait.started]).fetchone() == (True,)
 
 
-def _blockers(driver: psycopg.Connection, pid: int, redact: Callable[[str], str]) -> tuple[Blocker, ...]:
+def _blockers(driver: Asks, pid: int, redact: Callable[[str], str]) -> tuple[Blocker, ...]:
     """Follow the queue to those that wait for nobody."""
     blocked_by: dict[int, list[int]] = {}
     level = [pid]

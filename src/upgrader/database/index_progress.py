@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psycopg
 
+from upgrader.database.aside import Asks
 from upgrader.model import IndexProgress
 
 _PROGRESS = """
@@ -25,7 +26,7 @@ order by 2
 """
 
 
-def read_index_progress(driver: psycopg.Connection, pid: int) -> IndexProgress | None:
+def read_index_progress(driver: Asks, pid: int) -> IndexProgress | None:
     """Tell how far the session `pid` is with an index; None where it builds none."""
     row = driver.execute(_PROGRESS, [pid]).fetchone()
     if row is None or row[0] is None:

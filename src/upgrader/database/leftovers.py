@@ -89,8 +89,11 @@ def guarded(error: BaseException) -> BaseException:
     return GuardError(found.diag.message_primary, hint=_HINTS[found.sqlstate])
 
 
-def check_left_behind(session: CommandSession) -> None:
+def check_left_behind(session: CommandSession, *, own_locks: int) -> None:
     """Look for what a command in autocommit has left in its session.
+
+    Args:
+        own_locks: how many advisory locks the session holds for the runner: its fence is one.
 
     Raises:
         GuardError: a temporary table, an advisory lock or a LISTEN.
@@ -104,7 +107,7 @@ def check_left_behind(session: CommandSession) -> None:
     assert row is not None
     if row[0]:
         raise GuardError(f"the command left the temporary table {row[0]}", hint=_HINTS[TEMPORARY_LEFT])
-    if cast("int", row[1]) > 1:  # the fence is one
+    if cast("int", row[1]) > own_locks:
         raise GuardError(
             "the command left a session advisory lock", hint="release it before the command ends"
         )

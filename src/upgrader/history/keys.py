@@ -15,16 +15,25 @@ class LockKeys:
         fence: held shared by every connection that runs commands; free again only when the last statement
             of a dead run has ended.
         barrier: held shared by each transaction that enrols a workspace, exclusively while a barrier is passed.
+        schema: of the history.
     """
 
     run: int
     fence: int
     barrier: int
+    schema: str
 
     @classmethod
     def of(cls, schema: str) -> LockKeys:
         """Derive the keys from the name of the history schema."""
-        return cls(*(_key(f"upgrader:{purpose}:{schema}") for purpose in ("run", "fence", "barrier")))
+        run, fence, barrier = (
+            _key(f"upgrader:{purpose}:{schema}") for purpose in ("run", "fence", "barrier")
+        )
+        return cls(run, fence, barrier, schema)
+
+    def workspace(self, workspace_id: str) -> int:
+        """Give the key that whoever works on a workspace holds: in each step's transaction, or as a session."""
+        return _key(f"upgrader:workspace:{self.schema}:{workspace_id}")
 
 
 def _key(text: str) -> int:

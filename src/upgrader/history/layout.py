@@ -146,6 +146,7 @@ def check_block(schema: str) -> str:
         body.replace("p_token", "'{token}'")
         .replace("p_temporary_allowed", "{temporary_allowed}")
         .replace("p_locks_possible", "true")
+        .replace("p_lock", "null")
     )
     return f"do $upgrader$ {body} end $upgrader$"
 

@@ -77,6 +77,7 @@ comment on table {schema}.quarantine is
     'Workspaces that are set aside until released_at: nothing runs on them and no barrier waits for them';
 """
 
+# `p_lock` is the key of the workspace's lock, which the runner holds itself.
 # Digests: scopes whose sets of steps are equal have equal digests, so that the state of ten thousand
 # workspaces is read as a handful of sets. md5 and not hashtext(): a dump moves to another major version.
 CHECK_BODY = """\
@@ -101,6 +102,7 @@ begin
             select mode, objsubid, classid::bigint as high, objid::bigint as low from pg_lock_status()
             where locktype = 'advisory' and pid = pg_backend_pid()
               and not (objsubid = 1 and classid::bigint = {fence_high} and objid::bigint = {fence_low})
+              and (objsubid <> 1 or ((classid::bigint << 32) | objid::bigint) is distinct from p_lock)
         loop
             if (case
                 when held.objsubid = 1 and held.mode = 'ShareLock' then
@@ -230,7 +232,7 @@ alter table {schema}.history enable always trigger track_history;
 alter table {schema}.history enable always trigger forget_scopes;
 
 create function {schema}.check_step(
-    p_token text, p_temporary_allowed boolean, p_locks_possible boolean default true
+    p_token text, p_temporary_allowed boolean, p_locks_possible boolean default true, p_lock bigint default null
 ) returns void
     language plpgsql set search_path = pg_catalog, pg_temp as $body$
 {check_body}end $body$;
@@ -238,7 +240,7 @@ create function {schema}.check_step(
 create function {schema}.complete_step(
     p_token text, p_name text, p_kind text, p_version text, p_workspace_id text, p_attempt integer,
     p_executed_by text, p_checksum text, p_is_running boolean, p_temporary_allowed boolean,
-    p_locks_possible boolean, p_direction text, p_life integer
+    p_locks_possible boolean, p_direction text, p_life integer, p_lock bigint default null
 ) returns void language plpgsql set search_path = pg_catalog, pg_temp as $body$
 {check_body}    -- Against forget_workspace(): either it waits for the row of the scope, or this step finds none, or
     -- that of a later life of the id.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -33,6 +33,16 @@ where l.locktype = 'advisory' and l.granted and l.objsubid = 1
   and l.database = (select oid from pg_database where datname = current_database())
   and ((l.classid::bigint << 32) | l.objid::bigint) = %s and l.pid <> pg_backend_pid()
 order by l.pid
+"""
+# The same for many keys, and no more than who it is.
+_WORKSPACE_HOLDERS = """
+select distinct on (k.key) k.key, l.pid, a.application_name
+from (select ((classid::bigint << 32) | objid::bigint) as key, pid from pg_locks
+       where locktype = 'advisory' and granted and objsubid = 1
+         and database = (select oid from pg_database where datname = current_database())) l
+join unnest(%s::bigint[]) k (key) using (key)
+left join pg_stat_activity a on a.pid = l.pid
+order by k.key, l.pid
 """
 
 
@@ -80,6 +90,7 @@ class RunLock:
         self._redact = redact
         self._driver = connector.connect()
         self._is_wanted = False
+        self.has_waited = False
         self._checking = threading.Lock()
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
@@ -157,6 +168,12 @@ class RunLock:
         """End server processes of this run whose statements do not come to an end: they roll back."""
         self._driver.execute("select pg_terminate_backend(pid) from unnest(%s::int[]) pid", [list(pids)])
 
+    def workspace_holders(self, workspace_ids: Collection[str]) -> dict[str, Holder]:
+        """Name the sessions that hold the locks of workspaces, by the workspace's id."""
+        keys = {self._keys.workspace(workspace_id): workspace_id for workspace_id in workspace_ids}
+        rows = self._driver.execute(_WORKSPACE_HOLDERS, [list(keys)]).fetchall()
+        return {keys[key]: Holder(pid, name, None, None, None, None, None) for key, pid, name in rows}
+
     def close(self) -> None:
         """Give the lock up and close its connection; never raises.
 
@@ -176,6 +193,7 @@ class RunLock:
             seconds = time.monotonic() - started
             if is_over() or is_stopping():
                 raise self._held(key, reason)
+            self.has_waited = self.has_waited or reason == "run-lock"
             if seconds >= next_word:
                 next_word = seconds + _EVENT_SECONDS
                 self._emit(Waiting(reason, self._describe_wait(key, reason), seconds))

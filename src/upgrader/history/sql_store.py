@@ -59,6 +59,7 @@ class SqlHistoryStore:
         """
         self._get_driver = driver
         self._schema = schema
+        self._keys = LockKeys.of(schema)
         # All statements with these names have parameters, of which psycopg marks the places with %.
         self._history = identifier(schema, "history").replace("%", "%%")
         self._scope = identifier(schema, "scope").replace("%", "%%")
@@ -168,6 +169,15 @@ class SqlHistoryStore:
         ).fetchone()
         return int(row[0]) if row and row[0] is not None else 0
 
+    def latest_status(self, name: str, scope: Scope) -> AttemptStatus | None:
+        """Give what the latest attempt at a step in a scope came to; None where there is none that counts."""
+        row = self._driver.execute(
+            f"select status from {self._history} where coalesce(workspace_id, '') = %s and name = %s"
+            " and not is_initial and changes_state and forgotten_at is null order by attempt desc limit 1".encode(),
+            [scope.workspace_id or "", name],
+        ).fetchone()
+        return AttemptStatus(row[0]) if row else None
+
     def start(self, attempt: Attempt) -> bool:
         """Commit a `running` row; False where the workspace's id lives another life by now.
 
@@ -226,13 +236,18 @@ class SqlHistoryStore:
                 traces.may_hold_locks,
                 attempt.direction.value,
                 attempt.life,
+                self._own_lock(attempt.scope) if traces.may_hold_locks else None,
             )
         )
         return f"select {identifier(self._schema, 'complete_step')}({arguments})"
 
-    def check(self, token: str) -> str:
+    def check(self, token: str, scope: Scope) -> str:
         """Give the SQL that checks a transaction of a data migration, which has no row of its own."""
-        return f"select {identifier(self._schema, 'check_step')}({literal(token)}, true)"
+        function = identifier(self._schema, "check_step")
+        return f"select {function}({literal(token)}, true, true, {literal(self._own_lock(scope))})"
+
+    def _own_lock(self, scope: Scope) -> int | None:
+        return None if scope.workspace_id is None else self._keys.workspace(scope.workspace_id)
 
     def announced_run(self) -> AnnouncedRun | None:
         """Read who announced itself last as the holder of the run lock; None where that is not to be seen."""
@@ -303,9 +318,7 @@ class SqlHistoryStore:
     def release(self, workspace_ids: Iterable[str]) -> Collection[str]:
         """Bring workspaces back."""
         with self._driver.transaction():
-            self._driver.execute(
-                "select pg_advisory_xact_lock_shared(%s)", [LockKeys.of(self._schema).barrier]
-            )
+            self._driver.execute("select pg_advisory_xact_lock_shared(%s)", [self._keys.barrier])
             rows = self._driver.execute(
                 f"update {self._quarantine} set released_at = clock_timestamp()"
                 " where workspace_id = any(%s) and released_at is null returning workspace_id".encode(),

@@ -71,6 +71,9 @@ class HistoryStore(Protocol):
     def last_attempt(self, name: str, scope: Scope) -> int:
         """Give the number of the latest attempt at a step in a scope; 0 where it was never tried."""
 
+    def latest_status(self, name: str, scope: Scope) -> AttemptStatus | None:
+        """Give what the latest attempt at a step in a scope came to; None where there is none that counts."""
+
     def start(self, attempt: Attempt) -> bool:
         """Commit a `running` row; False, and no row, where the workspace's id lives another life by now.
 

@@ -112,7 +112,7 @@ class DataMigration:
         self._transactions.begin_watch(lock_seconds)
         try:
             yield transaction.connection
-            check, last = self._parts.store.check(transaction.token), final()
+            check, last = self._parts.store.check(transaction.token, self._scope), final()
             transaction.commit(f"{check}; {last}" if last else check)
         except BaseException as error:
             self._transactions.give_up(transaction, error)

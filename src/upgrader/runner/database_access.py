@@ -9,11 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-import psycopg
-
 from upgrader.backfill.brake import BrakeLimits
 from upgrader.backfill.options import BackfillOptions
 from upgrader.backfill.pacing import Pace
+from upgrader.database.aside import AsideConnection
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
 from upgrader.database.retry import RetryPolicy
@@ -26,7 +25,7 @@ from upgrader.model import Direction, FailureLimit, PreflightCheck, PreflightFin
 from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
 from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
-from upgrader.runner.lock_watch import LockWatch
+from upgrader.runner.lock_watch import WATCH_SETTINGS, LockWatch
 from upgrader.runner.options import RunSettings
 from upgrader.runner.parallel import ThreadedExecutor
 from upgrader.runner.result import RunReport
@@ -49,7 +48,7 @@ EMBEDDED = "embedded:"
 
 @dataclass
 class OpenRun:
-    """The connections of a run: the lock's, the store's, the commands'."""
+    """The connections of a run: the lock's, that of the history and of the watch, the commands'."""
 
     run_id: str
     lock: RunLock
@@ -148,7 +147,9 @@ class DatabaseAccess:
             # Before the lock: one that a proxy hands to somebody else would stay there.
             findings = self._admitted(inspector.before_the_lock(lock.driver, connector))
             lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
-            control = CommandSession(connector, on_connect=lock.on_connect)
+            # Another name: what is done on it says nothing of whether the run is silent.
+            controlling = replace(connector, application_name=f"{connector.application_name}/control")
+            control = CommandSession(controlling, on_connect=lock.on_connect)
             commanding = replace(connector, settings=session_settings(self.run_settings))
             sessions = [CommandSession(commanding, on_connect=lock.on_connect) for _ in range(lanes)]
             stack.callback(control.close)
@@ -161,16 +162,13 @@ class DatabaseAccess:
             # Once this run has the fence while it still has the lock, no other one begins before its end.
             control.open()
             lock.check()
-            watch = LockWatch(self._watching(connector, run_id), self.emit, self.stop, self._redactor.redact)
+            asks = AsideConnection(control.driver, settings=WATCH_SETTINGS)
+            watch = LockWatch(asks, self.emit, self.stop, self._redactor.redact)
             stack.callback(watch.close)
             first, *more = sessions
             yield OpenRun(
                 run_id, lock, control, first, store, connector.description, watch, findings, tuple(more)
             )
-
-    def _watching(self, connector: Connector, run_id: str) -> Callable[[], psycopg.Connection]:
-        # Another name: what the watch does says nothing of whether the run is silent.
-        return replace(connector, application_name=f"upgrader-watch/{run_id}").connect
 
     def preflight(self) -> PreflightReport:
         """Look at the database as before a run; writes nothing, takes no lock."""
@@ -202,18 +200,22 @@ class DatabaseAccess:
         is_watched: bool = False,
         limit: FailureLimit | None = None,
         backfill: BackfillOptions | None = None,
+        repeats: bool = False,
         make_runner: Callable[[StepParts], StepRunner] = StepRunner,
     ) -> RunParts:
         """Put together what a run works with; the report says which way it goes.
 
         Args:
             is_watched: emit the statements without being verbose.
+            repeats: completed steps are run again.
         """
         is_down = report.direction is Direction.DOWN
         given = replace(
             self._step_parts(run, commands, is_down=is_down, verbose=verbose, is_watched=is_watched),
             run_id=run.run_id,
             backfill=backfill or BackfillOptions(),
+            rereads_state=run.lock.has_waited,
+            repeats=repeats,
         )
         steps = make_runner(given)
         segment = SegmentParts(
@@ -223,6 +225,7 @@ class DatabaseAccess:
             check_lock=run.lock.check,
             limit=limit or self.run_settings.max_failures,
             direction=report.direction,
+            find_holders=run.lock.workspace_holders,
         )
         more = [make_runner(replace(given, session=session)) for session in run.more_sessions]
         executor: SegmentExecutor = SequentialExecutor(segment, steps=steps)

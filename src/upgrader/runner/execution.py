@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from upgrader.database.leftovers import Traces, check_left_behind, guarded, noti
 from upgrader.database.not_null import ProofNeeded
 from upgrader.database.session import StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
-from upgrader.events import StepRetried
+from upgrader.events import StepRetried, Waiting
 from upgrader.history.sql_store import is_forgotten
 from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
 from upgrader.runner.author import call_author, method_of
@@ -34,7 +35,9 @@ from upgrader.runner.lock_watch import WatchedStep
 from upgrader.runner.not_null_proofs import NotNullProofs
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop, Interrupted
+from upgrader.runner.workspace_lock import WorkspaceBusy, WorkspaceLock
 
+_POLL_SECONDS, _EVENT_SECONDS = 0.05, 1.0
 _NO_LOCK_TIMEOUT = {"lock_timeout": "0"}
 
 
@@ -51,6 +54,7 @@ class StepTask:
         tried: whether there is an earlier attempt.
         is_first: whether it is the first step in this workspace in this segment: the workspace is looked at
             again right before it.
+        is_resumed: whether somebody else may have been at work on the workspace since the survey.
         life: the life of the workspace's id in which it was planned; None where the run enrolled it itself.
     """
 
@@ -60,6 +64,7 @@ class StepTask:
     total: int = 0
     tried: bool = False
     is_first: bool = False
+    is_resumed: bool = False
     direction: Direction = Direction.UP
     life: int | None = None
 
@@ -72,6 +77,10 @@ class StepTask:
     def scope(self) -> Scope:
         """Where it runs."""
         return Scope(self.workspace.id if self.workspace else None)
+
+
+class DoneElsewhere(Exception):  # noqa: N818 - not an error: a second runner did it
+    """The step is done: another runner has come first."""
 
 
 class Execution:
@@ -89,6 +98,12 @@ class Execution:
         self._workspace = task.workspace
         self._probe_is_due = task.is_first and task.workspace is not None
         self._has_running_row = False
+        workspace_id = task.scope.workspace_id
+        key = None if workspace_id is None else parts.keys.workspace(workspace_id)
+        self._lock = WorkspaceLock(parts.session, key)
+        self._rereads_state = (
+            key is not None and (parts.rereads_state or task.is_resumed) and not parts.repeats
+        )
         self._started_at = datetime.now(UTC)
         self._timeouts = parts.timeouts_of(task.step)
         self.watched = WatchedStep(
@@ -127,19 +142,42 @@ class Execution:
     def _run(self) -> None:
         step = self._task.step
         self._command = self._parts.commands.create(step.name)  # an author's constructor may fail
-        if not step.transactional or self._task.migrates_data:
-            self._backfills.check(self._parts.backfill.resumption)
+        if step.transactional and not self._task.migrates_data:
+            self._in_transaction()
+            return
+        with self._lock.held():
             self._look_again()
+            self._look_whether_done()
+            self._backfills.check(self._parts.backfill.resumption)
             if not self._store.start(self._attempt):
                 raise LeftOut
             self._has_running_row = True
-        if self._task.migrates_data:
-            self._command = self._migration.run(self._command, self._workspace, self._backfills)
-            self.tries, self.paused_seconds = 1, 0.0
-        if step.transactional:
-            self._in_transaction()
-        else:
-            self._in_autocommit()
+            if self._task.migrates_data:
+                self._command = self._migration.run(self._command, self._workspace, self._backfills)
+                self.tries, self.paused_seconds = 1, 0.0
+            if step.transactional:
+                self._in_transaction()
+            else:
+                self._in_autocommit()
+
+    def _look_whether_done(self, transaction: StepTransaction | None = None) -> None:
+        """Read the step's state again, under the lock of the workspace.
+
+        It is not read in the transaction: that may see the database as it was before it had the lock.
+
+        Raises:
+            DoneElsewhere: nothing is left to do.
+        """
+        if not self._rereads_state or self._has_running_row:
+            return
+        task = self._task
+        try:
+            if self._store.latest_status(task.step.name, task.scope) is task.direction.done:
+                raise DoneElsewhere
+        except BaseException:
+            if transaction is not None:
+                transaction.rollback()
+            raise
 
     def record(self, status: AttemptStatus, text: str | None) -> None:
         """Commit an outcome; on the way down one that left nothing behind leaves the step as it was.
@@ -211,6 +249,7 @@ class Execution:
     def _one_transaction(self) -> None:
         transaction = self.begin(self._timeouts.transactional)
         traces = Traces()
+        self._look_whether_done(transaction)
         try:
             transaction.connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
             with noting(transaction.connection, traces):
@@ -234,10 +273,13 @@ class Execution:
         transaction = self.begin(self._timeouts.transactional)
         try:
             work(transaction.connection)
-            transaction.commit(self._store.check(transaction.token))
+            transaction.commit(self._check(transaction.token))
         except BaseException as error:
             self.give_up(transaction, error)
             raise guarded(error) from error
+
+    def _check(self, token: str) -> str:
+        return self._store.check(token, self._task.scope)
 
     def begin_watch(self, lock_seconds: float) -> None:
         """Let somebody look at what this session waits for, until the watch of it is ended."""
@@ -272,9 +314,14 @@ class Execution:
         )
 
     def begin(self, settings: Mapping[str, str]) -> StepTransaction:
-        """Begin a transaction in the step's scope; the first one of a workspace looks at it again."""
+        """Begin a transaction in the step's scope, under the workspace's lock; the first one looks at it again.
+
+        Raises:
+            WorkspaceBusy: somebody else has the lock.
+        """
         while True:
             workspace = self._workspace
+            self._renew_lock()
             probe = self._probe(workspace)
             try:
                 transaction = self._session.begin(
@@ -286,30 +333,51 @@ class Execution:
                 if error.sqlstate is not None and not is_terminated(error):
                     raise  # a lock timeout on the workspace table, for example
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
+            row, is_granted = self._lock.split(transaction.probe)
+            if not is_granted:
+                transaction.rollback()
+                raise WorkspaceBusy
             if not self._probe_is_due or workspace is None:
-                self._check_search_path(workspace, transaction)
+                self._check_search_path(workspace, transaction, row)
                 return transaction
-            if self._accept(workspace, transaction):
+            if self._accept(workspace, transaction, row):
                 return transaction
+
+    def _renew_lock(self) -> None:
+        """Hold the workspace's lock on a new connection, too; what has begun waits for it where it stands."""
+        started, told = time.monotonic(), 0.0
+        while not self._lock.renew():
+            seconds = time.monotonic() - started
+            if seconds - told >= _EVENT_SECONDS:
+                told = seconds
+                text = f"waiting for whoever has taken the lock of {self._task.scope} meanwhile"
+                self._parts.emit(Waiting("workspace-lock", text, seconds))
+            if self._parts.stop.wait(_POLL_SECONDS):
+                raise Interrupted
 
     def _probe(self, workspace: Workspace | None) -> str:
         """Give what travels with BEGIN: the whole look before the first step, then that of the schema alone."""
         if workspace is not None and self._probe_is_due:
-            return self._parts.source.probe(workspace)
+            return self._parts.source.probe(workspace, self._lock.column)
         if workspace is not None and workspace.schema is not None:
-            return f"select (current_schema() is not distinct from {literal(workspace.schema)}::name)::text"
-        return "select"
+            schema = literal(workspace.schema)
+            return f"select (current_schema() is not distinct from {schema}::name)::text, {self._lock.column}"
+        return f"select {self._lock.column}"
 
-    def _check_search_path(self, workspace: Workspace | None, transaction: StepTransaction) -> None:
+    def _check_search_path(
+        self, workspace: Workspace | None, transaction: StepTransaction, row: tuple[object, ...] | None
+    ) -> None:
         """Refuse to run where the schema went away since the first step: DDL would fall into the next one."""
-        if workspace is None or workspace.schema is None or transaction.probe == ("true",):
+        if workspace is None or workspace.schema is None or row == ("true",):
             return
         transaction.rollback()
         raise _schema_missing(workspace.schema)
 
-    def _accept(self, workspace: Workspace, transaction: StepTransaction) -> bool:
+    def _accept(
+        self, workspace: Workspace, transaction: StepTransaction, row: tuple[object, ...] | None
+    ) -> bool:
         """Compare what the probe saw with what was listed; False begins again with what is there now."""
-        seen = self._parts.source.read_probe(workspace, transaction.probe)
+        seen = self._parts.source.read_probe(workspace, row)
         if seen.workspace is None:
             transaction.rollback()
             raise LeftOut
@@ -363,7 +431,7 @@ class Execution:
                 self._call(connection)
             self._parts.watch.end(self.watched)
             session.end_autocommit()
-            check_left_behind(session)
+            check_left_behind(session, own_locks=2 if self._lock.is_held else 1)
             check_indexes(session.driver, before)
         except BaseException as error:
             self._parts.watch.end(self.watched)
@@ -388,7 +456,7 @@ class Execution:
                 self.watched.is_transactional = False
 
         return OutsideTransactions(
-            connection, self._timeouts.transactional, check=self._store.check, watching=watching
+            connection, self._timeouts.transactional, check=self._check, watching=watching
         )
 
     def give_up(self, transaction: StepTransaction, error: BaseException) -> None:

@@ -1,4 +1,4 @@
-"""Looks, from a thread and a connection of its own, at what the steps in progress wait for.
+"""Looks, from a thread of its own and past the steps' connections, at what the steps in progress wait for.
 
 Nothing of it is in the way of a step: beginning and ending a watch sets an attribute. The thread wakes up a few
 times a second, and only asks the server where a step has lasted for a quarter of its lock timeout.
@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 
-from upgrader.database.blockers import cancel_wait, find_wait
+from upgrader.database.aside import Asks, ConnectionBusy
+from upgrader.database.blockers import cancel_wait, find_wait, find_waiting
 from upgrader.database.index_progress import read_index_progress
-from upgrader.errors import UpgraderError
 from upgrader.events import EventSink, StepProgress, ignore_events
 from upgrader.model import Blocker, LockWait, Scope, Step
 from upgrader.runner.stop import StopToken
@@ -24,9 +23,11 @@ from upgrader.runner.stop import StopToken
 _LONGEST_LOOK_SECONDS = 0.25
 _SHORTEST_LOOK_SECONDS = 0.01
 _EVENT_SECONDS = 1.0
-_RECONNECT_SECONDS = 5.0
+_BLIND_SECONDS = 5.0  # after a look that failed: the next one may be as dear to the server
 _CLOSE_SECONDS = 2.0
 
+WATCH_SETTINGS = "set local jit = off; set local statement_timeout = 1000; set local lock_timeout = 1000"
+"""The views are estimated to be dear: compiling a query on them takes longer than a lock timeout."""
 STOPPED, BLOCKING, TOO_LONG = "stopped", "blocking", "too-long"
 """Why a watch ended a wait: the run is to stop; others queued up behind it; it waited for longer than it may."""
 
@@ -88,21 +89,20 @@ class WatchedStep:
 
 @dataclass
 class LockWatch:
-    """Watches steps, of each session one at a time. Without `connect` it sees nothing.
+    """Watches steps, of each session one at a time. Without somebody to ask it sees nothing.
 
     Attributes:
-        connect: opens the connection of its own, when it is needed first.
+        asks: another connection than those of the steps.
         redact: takes secrets out of the queries of others.
     """
 
-    connect: Callable[[], psycopg.Connection] | None = None
+    asks: Asks | None = None
     emit: EventSink = ignore_events
     stop: StopToken = field(default_factory=StopToken)
     redact: Callable[[str], str] = str
     _watched: dict[int, WatchedStep] = field(default_factory=dict)
     _thread: threading.Thread | None = None
-    _driver: psycopg.Connection | None = None
-    _no_connection_before: float = 0.0
+    _blind_until: float = 0.0
     _look_seconds: float = _LONGEST_LOOK_SECONDS
     _wake: threading.Event = field(default_factory=threading.Event)
     _is_closed: bool = False
@@ -110,7 +110,7 @@ class LockWatch:
 
     def begin(self, watched: WatchedStep, pid: int | None) -> None:
         """Watch the session `pid` from here on."""
-        if self.connect is None or pid is None:
+        if self.asks is None or pid is None:
             return
         watched.pid, watched.began, watched.wait = pid, time.monotonic(), None
         self._watched[pid] = watched
@@ -126,7 +126,7 @@ class LockWatch:
             self._watched.pop(watched.pid, None)
 
     def close(self) -> None:
-        """End the thread and close the connection; never raises."""
+        """End the thread; never raises."""
         self._is_closed = True
         self._watched.clear()
         self._wake.set()
@@ -145,23 +145,26 @@ class LockWatch:
             self._wake.wait(self._look_seconds)
             self._wake.clear()
             now = time.monotonic()
-            for watched in tuple(self._watched.values()):
-                if now - watched.began >= watched.look_seconds:
-                    self._try_to_look(watched)
-        self._drop()
+            due = [one for one in tuple(self._watched.values()) if now - one.began >= one.look_seconds]
+            if due and now >= self._blind_until:
+                self._try_to_look(due)
 
-    def _try_to_look(self, watched: WatchedStep) -> None:
+    def _try_to_look(self, due: Sequence[WatchedStep]) -> None:
+        assert self.asks is not None
         try:
-            driver = self._connected()
-            if driver is not None:
-                self._look(driver, watched)
+            waiting = find_waiting(self.asks, [watched.pid for watched in due])
+            for watched in due:
+                self._look(self.asks, watched, is_waiting=watched.pid in waiting)
                 watched.trouble = None
-        except (psycopg.Error, UpgraderError) as error:
-            watched.trouble = watched.trouble or " ".join(str(error).split())
-            self._drop()
+        except ConnectionBusy:  # its owner comes first; the next look is soon
+            return
+        except psycopg.Error as error:
+            self._blind_until = time.monotonic() + _BLIND_SECONDS
+            for watched in due:
+                watched.trouble = watched.trouble or " ".join(str(error).split())
 
-    def _look(self, driver: psycopg.Connection, watched: WatchedStep) -> None:
-        wait = find_wait(driver, watched.pid, redact=self.redact)
+    def _look(self, asks: Asks, watched: WatchedStep, *, is_waiting: bool) -> None:
+        wait = find_wait(asks, watched.pid, redact=self.redact) if is_waiting else None
         if self._watched.get(watched.pid) is not watched:  # it has ended meanwhile
             return
         if wait is not None:
@@ -170,12 +173,12 @@ class LockWatch:
             if reason is not None:
                 # Before it is ended: the step hears of it at once.
                 watched.ended = reason
-                if not cancel_wait(driver, watched.pid, wait):
+                if not cancel_wait(asks, watched.pid, wait):
                     watched.ended = None
         now = time.monotonic()
         if now - watched.told < _EVENT_SECONDS:
             return
-        index = None if watched.is_transactional else read_index_progress(driver, watched.pid)
+        index = None if watched.is_transactional else read_index_progress(asks, watched.pid)
         if index is not None or (wait is not None and watched.is_told):
             watched.told = now
             self.emit(StepProgress(watched.step, watched.scope, now - watched.began, index, wait))
@@ -188,19 +191,3 @@ class LockWatch:
             return BLOCKING if is_over else None
         longest = watched.concurrent_wait_seconds
         return TOO_LONG if longest and wait.seconds >= longest else None
-
-    def _connected(self) -> psycopg.Connection | None:
-        if self._driver is None:
-            if self.connect is None or time.monotonic() < self._no_connection_before:
-                return None
-            self._no_connection_before = time.monotonic() + _RECONNECT_SECONDS
-            self._driver = self.connect()
-            # The views are estimated to be dear; compiling a query on them takes longer than a lock timeout.
-            self._driver.execute("set jit = off; set statement_timeout = 2000; set lock_timeout = 1000")
-        return self._driver
-
-    def _drop(self) -> None:
-        driver, self._driver = self._driver, None
-        if driver is not None:
-            with suppress(Exception):
-                driver.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 from upgrader.backfill.options import BackfillOptions
 from upgrader.database.guard import ObservedStatement, StatementObserver
 from upgrader.database.session import CommandSession
 from upgrader.events import EventSink, StatementExecuted
+from upgrader.history.keys import LockKeys
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import Direction, Scope, Step
 from upgrader.runner.lock_watch import LockWatch
@@ -28,7 +30,13 @@ class CommandFactory(Protocol):
 
 @dataclass(frozen=True)
 class StepParts:
-    """What steps are run with."""
+    """What steps are run with.
+
+    Attributes:
+        rereads_state: whether a second runner may have been at work since the survey: under the lock of its
+            workspace a step's state is read again.
+        repeats: completed steps are run again.
+    """
 
     session: CommandSession
     store: SqlHistoryStore
@@ -42,8 +50,15 @@ class StepParts:
     is_watched: bool = False
     run_id: str = ""
     backfill: BackfillOptions = field(default_factory=BackfillOptions)
+    rereads_state: bool = False
+    repeats: bool = False
     watch: LockWatch = field(default_factory=LockWatch)
     _timeouts: dict[str, Timeouts] = field(default_factory=dict)
+
+    @cached_property
+    def keys(self) -> LockKeys:
+        """The keys of the locks."""
+        return LockKeys.of(self.settings.schema)
 
     def timeouts_of(self, step: Step) -> Timeouts:
         """Give the timeouts of a step, put together once for all of its workspaces."""

@@ -10,10 +10,11 @@ from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, NoConnectionError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
 from upgrader.model import Attempt, AttemptStatus, Direction
-from upgrader.runner.execution import Execution, LeftOut, StepTask
+from upgrader.runner.execution import DoneElsewhere, Execution, LeftOut, StepTask
 from upgrader.runner.result import StepResult
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.stop import HardStop, Interrupted
+from upgrader.runner.workspace_lock import WorkspaceBusy
 
 
 class StepRunner:
@@ -33,6 +34,7 @@ class StepRunner:
 
         Raises:
             LeftOut: the workspace went away; nothing ran.
+            WorkspaceBusy: somebody else is at work on it; nothing ran.
             NoConnectionError: the session could not be opened again; the step may be tried on another one.
             ConnectionLostError: the server ended the connection; what was in progress is rolled back, or was
                 committed just before: the next run knows.
@@ -48,7 +50,9 @@ class StepRunner:
         except NoConnectionError:
             execution.record_loss()
             raise
-        except (LeftOut, ConnectionLostError, RunSupersededError):
+        except DoneElsewhere:
+            execution.tries = 0
+        except (LeftOut, WorkspaceBusy, ConnectionLostError, RunSupersededError):
             raise
         except HardStop:
             execution.record_interruption()
@@ -86,7 +90,7 @@ class StepRunner:
 
     def _attempt(self, task: StepTask) -> Attempt:
         # Whoever is taken back may have an attempt that does not show: one of which nothing was kept.
-        is_counted = task.tried or task.direction is Direction.DOWN
+        is_counted = task.tried or task.is_resumed or task.direction is Direction.DOWN
         number = self.parts.store.last_attempt(task.step.name, task.scope) + 1 if is_counted else 1
         return Attempt(
             name=task.step.name,

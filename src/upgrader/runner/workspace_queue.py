@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from upgrader.sequence.plan import WorkspaceTask
@@ -17,7 +17,7 @@ class Turn:
         index: its place in the segment, from 1.
         steps_done: how many of its steps are behind it.
         seconds: how long its turns took until now.
-        is_resumed: whether an earlier turn ended at a step that may have an attempt since.
+        is_resumed: whether an earlier turn ended before its last step: somebody may have tried it since.
     """
 
     task: WorkspaceTask
@@ -40,6 +40,7 @@ class WorkspaceQueue:
         self._fresh = iter(enumerate(tasks, start=1))
         self._fresh_left = len(tasks)
         self._returned: deque[Turn] = deque()
+        self._put_off: dict[str, Turn] = {}
 
     def take(self) -> Turn | None:
         """Give the next turn; None where there is none just now."""
@@ -55,10 +56,26 @@ class WorkspaceQueue:
         turn.is_resumed = True
         self._returned.appendleft(turn)
 
+    def put_off(self, turn: Turn) -> None:
+        """Let a turn wait at the end, until it is released."""
+        turn.is_resumed = True
+        self._put_off[turn.task.workspace_id] = turn
+
+    @property
+    def waiting_ids(self) -> frozenset[str]:
+        """The workspaces whose turns are put off."""
+        return frozenset(self._put_off)
+
+    def release(self, workspace_ids: Iterable[str]) -> None:
+        """Let turns that were put off be taken again, in their order."""
+        released = [self._put_off.pop(id_) for id_ in workspace_ids if id_ in self._put_off]
+        self._returned.extend(sorted(released, key=lambda turn: turn.index))
+
     def __len__(self) -> int:
-        return self._fresh_left + len(self._returned)
+        return self._fresh_left + len(self._returned) + len(self._put_off)
 
     def drain(self) -> Iterator[Turn]:
         """Give all that is left; nothing is left after it."""
+        self.release(self.waiting_ids)
         while (turn := self.take()) is not None:
             yield turn

@@ -8,25 +8,35 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from upgrader.errors import NoConnectionError
-from upgrader.events import EventSink, SegmentStarted, WorkspaceFinished
+from upgrader.events import EventSink, SegmentStarted, Waiting, WorkspaceFinished
+from upgrader.history.run_lock import Holder
 from upgrader.model import AttemptStatus, Direction, FailureLimit, Progress, Scope, Workspace
 from upgrader.runner.execution import LeftOut, StepTask
 from upgrader.runner.result import RunReport, StepResult
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
+from upgrader.runner.workspace_lock import WorkspaceBusy
 from upgrader.runner.workspace_queue import Turn, WorkspaceQueue
 from upgrader.sequence.plan import WorkspaceTask
 from upgrader.version import ReleaseVersion
 
 _REST_SECONDS = 0.1
+_LOOK_SECONDS = 0.2
+_EVENT_SECONDS = 1.0
+_NAMED = 3
 
 
 def _always() -> bool:
     return True
+
+
+def _nobody(workspace_ids: Collection[str]) -> Mapping[str, Holder]:
+    del workspace_ids
+    return {}
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,7 @@ class SegmentParts:
     Attributes:
         check_lock: raises RunSupersededError where the run lock is gone; asked before each step.
         limit: when a segment is ended early.
+        find_holders: who holds the locks of these workspaces just now, by id.
     """
 
     report: RunReport
@@ -44,6 +55,7 @@ class SegmentParts:
     check_lock: Callable[[], None]
     limit: FailureLimit
     direction: Direction = Direction.UP
+    find_holders: Callable[[Collection[str]], Mapping[str, Holder]] = _nobody
 
 
 class WorkspaceWalk:
@@ -77,11 +89,15 @@ class WorkspaceWalk:
         self._known = (len(report.failures), len(report.skipped), len(report.steps))
         self._result = report.segment(version)
         self._result.total += len(tasks)
+        self._next_look = self._told = 0.0
+        self._waiting_since: float | None = None
         self.not_through: set[str] = set()
         parts.emit(SegmentStarted(version, len(tasks)))
 
     def next_turn(self, is_wanted: Callable[[], bool] = _always) -> Turn | None:
-        """Give the next turn; waits while only others work. None where there is nothing more to begin.
+        """Give the next turn; waits while only others work, or somebody else is at work on all that is left.
+
+        None where there is nothing more to begin.
 
         Args:
             is_wanted: whether the lane that asks is to work just now; else it rests.
@@ -97,7 +113,11 @@ class WorkspaceWalk:
                     return turn
                 if not self._running and not len(self._queue):
                     return None
-                self._changed.wait(_REST_SECONDS)
+                waiting = self._queue.waiting_ids if may_take and self._may_look() else None
+                if not waiting:
+                    self._changed.wait(_REST_SECONDS)
+            if waiting:
+                self._look_for_holders(waiting)
 
     def run(self, turn: Turn, steps: StepRunner) -> None:
         """Take a workspace through the steps that it has before it.
@@ -115,6 +135,10 @@ class WorkspaceWalk:
             end = self._run_steps(turn, workspace, steps)
         except LeftOut:
             is_left_out = True
+        except WorkspaceBusy:
+            turn.seconds += time.perf_counter() - started
+            self._end_turn(put_off=turn)
+            return
         except NoConnectionError:
             turn.seconds += time.perf_counter() - started
             self._end_turn(put_back=turn)
@@ -176,9 +200,10 @@ class WorkspaceWalk:
                     workspace=workspace,
                     index=turn.index,
                     total=len(self._tasks),
-                    tried=progress.was_tried(step) or (is_first and turn.is_resumed),
+                    tried=progress.was_tried(step),
                     life=progress.life,
                     is_first=is_first,
+                    is_resumed=turn.is_resumed,
                     direction=self._parts.direction,
                 )
             )
@@ -205,13 +230,39 @@ class WorkspaceWalk:
                 self.not_through.add(workspace.id)
         return outcome
 
-    def _end_turn(self, *, put_back: Turn | None = None) -> None:
+    def _end_turn(self, *, put_back: Turn | None = None, put_off: Turn | None = None) -> None:
         with self._changed:
             self._running -= 1
             if put_back is not None:
                 self._queue.put_back(put_back)
+            if put_off is not None:
+                self._queue.put_off(put_off)
             if not self._running or put_back is not None:
                 self._changed.notify_all()
+
+    def _may_look(self) -> bool:
+        """Tell whether it is time for a look at who holds workspaces, and this lane's to do it."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + _LOOK_SECONDS
+        return True
+
+    def _look_for_holders(self, waiting: Collection[str]) -> None:
+        """Let workspaces that nobody holds any more come back; tell who holds the others."""
+        holders = self._parts.find_holders(waiting)
+        with self._changed:
+            self._queue.release(id_ for id_ in waiting if id_ not in holders)
+            self._changed.notify_all()
+        now = time.monotonic()
+        if not holders:
+            self._waiting_since = None
+            return
+        self._waiting_since = self._waiting_since or now
+        if now - self._told >= _EVENT_SECONDS:
+            self._told = now
+            text = _describe_holders(holders)
+            self._parts.emit(Waiting("workspace-lock", text, now - self._waiting_since))
 
     def _bring_into_order(self) -> None:
         report, (failures, skipped, steps) = self._parts.report, self._known
@@ -225,3 +276,13 @@ class WorkspaceWalk:
         is_down = self._parts.direction is Direction.DOWN
         added.sort(key=lambda one: one[1].step.sort_key, reverse=is_down)
         report.steps.update(added)
+
+
+def _describe_holders(holders: Mapping[str, Holder]) -> str:
+    named = [
+        f"pid {holder.pid}{f' ({holder.application_name})' if holder.application_name else ''},"
+        f" which holds workspace {id_}"
+        for id_, holder in list(holders.items())[:_NAMED]
+    ]
+    more = f"; and {len(holders) - _NAMED} workspaces more" if len(holders) > _NAMED else ""
+    return f"waiting for {'; '.join(named)}{more}"
