@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psycopg
 import pytest
@@ -324,21 +326,36 @@ def test_dry_run_uses_the_same_timeouts_and_names_the_blocker(busy: Project):
     assert "SQLSTATE: 55P03" in str(failure.error)
 
 
-def test_nothing_can_be_seen_without_a_connection_for_it(busy: Project):
-    """The step is tried all the same, and the failure says why nobody is named."""
-    busy.fast("1.0.0", 1, "Alter", ALTER, lock_timeout_seconds=0.4, lock_tries=1)
-    with busy.connect() as connection:
+@contextmanager
+def as_narrow_role(project: Project) -> Iterator[str]:
+    """Give the URL of a role with three connections that owns the table `busy`."""
+    with project.connect() as connection:
         connection.execute("create role narrow login connection limit 3")
         connection.execute("grant all on database " + connection.info.dbname + " to narrow")
         connection.execute("alter table busy owner to narrow")
     try:
-        with holding(busy, "select 1 from busy"):
-            url = busy.database_url + ("&" if "://" in busy.database_url else " ") + "user=narrow"
-            (failure,) = upgrade(busy, database_url=url).failures
+        yield project.database_url + ("&" if "://" in project.database_url else " ") + "user=narrow"
     finally:
-        with busy.connect() as connection:
+        with project.connect() as connection:
             connection.execute(
                 "reassign owned by narrow to current_user; drop owned by narrow; drop role narrow"
             )
+
+
+def test_looking_takes_no_connection_of_its_own(busy: Project):
+    """Three are enough for a run that says who is in the way."""
+    busy.fast("1.0.0", 1, "Alter", ALTER, lock_timeout_seconds=0.4, lock_tries=1)
+    with as_narrow_role(busy) as url, holding(busy, "select 1 from busy") as holder:
+        (failure,) = upgrade(busy, database_url=url).failures
+        assert f"in the way: pid {holder.info.backend_pid}" in str(failure.error)
+
+
+def test_nothing_can_be_seen_where_it_may_not_be_asked_for(busy: Project):
+    """The step is tried all the same, and the failure says why nobody is named."""
+    busy.fast("1.0.0", 1, "Alter", ALTER, lock_timeout_seconds=0.4, lock_tries=1)
+    with busy.connect() as connection:
+        connection.execute("revoke execute on function pg_blocking_pids(int) from public")
+    with as_narrow_role(busy) as url, holding(busy, "select 1 from busy"):
+        (failure,) = upgrade(busy, database_url=url).failures
     assert "SQLSTATE: 55P03" in str(failure.error)
-    assert "who was in the way could not be seen: cannot connect to" in str(failure.error)
+    assert "who was in the way could not be seen: permission denied" in str(failure.error)

@@ -30,9 +30,7 @@ _KEEPS_OTHERS_WAITING = frozenset(_WEAK_TO_STRONG[4:])
 
 # Cheap enough to be asked often: it looks into one entry and leaves the lock table alone.
 _IS_WAITING = "select wait_event_type = 'Lock' from pg_stat_get_activity(%s)"
-_WAITING = (
-    "select pid from unnest(%s::int[]) pid, pg_stat_get_activity(pid) a where a.wait_event_type = 'Lock'"
-)
+_WAITING = "select w from unnest(%s::int[]) w, pg_stat_get_activity(w) a where a.wait_event_type = 'Lock'"
 _BLOCKING = "select pid, pg_blocking_pids(pid) from unnest(%s::int[]) pid"
 _OBJECT = "locktype, database, relation, page, tuple, virtualxid, transactionid, classid, objid, objsubid"
 

@@ -7,6 +7,7 @@ travel as one; the record and COMMIT as another. (A round trip costs about as mu
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _RESET = (
     "discard sequences; discard temp; commit"
 )
 _MARKER = "upgrader.step"
+_REOPEN_SECONDS, _REOPEN_PAUSE_SECONDS = 1.0, 0.05
 
 
 def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
@@ -274,8 +276,19 @@ class CommandSession:
                 "a command may not open another connection through `connection.engine`",
                 hint="hand on the connection itself: Session(connection), metadata.create_all(connection)",
             )
-        self._newest = self._connector.connect()
+        self._newest = self._open_driver()
         return self._newest
+
+    def _open_driver(self) -> psycopg.Connection:
+        """Connect; where the session was just closed the server may need a moment to give its place back."""
+        deadline = time.monotonic() + (_REOPEN_SECONDS if self._was_open else 0.0)
+        while True:
+            try:
+                return self._connector.connect()
+            except DatabaseUnavailableError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(_REOPEN_PAUSE_SECONDS)
 
     def _connect(self) -> Connection:
         self._is_opening = True

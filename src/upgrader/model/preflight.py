@@ -23,6 +23,7 @@ class PreflightCheck(StrEnum):
     ROLE = "role"
     ROW_SECURITY = "row-security"
     HISTORY = "history"
+    CONNECTIONS = "connections"
     LONG_TRANSACTIONS = "long-transactions"
     PREPARED_TRANSACTIONS = "prepared-transactions"
     WRAPAROUND_VACUUM = "wraparound-vacuum"

@@ -102,6 +102,21 @@ class Privileges:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """How many connections are still to be had; the narrowest of all limits decides.
+
+    Attributes:
+        server: of the server, without those that are kept for others; may be below 0.
+        database: of the database; None: without a limit of its own.
+        role: of the role; None: without a limit of its own.
+    """
+
+    server: int
+    database: int | None = None
+    role: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything that one query found.
 
@@ -125,3 +140,4 @@ class Facts:
     vacuums: Some[Vacuum] = Some()
     indexes: Some[InvalidIndex] = Some()
     slots: Some[IdleSlot] = Some()
+    capacity: Capacity | None = None

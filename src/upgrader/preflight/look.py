@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from upgrader.model import PreflightCheck, PreflightFinding, PreflightLevel
+from upgrader.preflight.connections import connections
 from upgrader.preflight.history import history
 from upgrader.preflight.leftovers import invalid_indexes, replication_slots
 from upgrader.preflight.pooling import look_for_proxy
@@ -68,12 +69,14 @@ class Inspector:
     Attributes:
         question: what is asked about.
         ignore: checks that are left out.
+        lanes: how many workspaces a run works on at a time; None: nothing runs.
         redact: takes secrets out of what other sessions execute.
     """
 
     question: Question
     ignore: Collection[PreflightCheck] = ()
     redact: Callable[[str], str] = str
+    lanes: int | None = None
 
     def before_the_lock(
         self, driver: psycopg.Connection, connector: Connector
@@ -85,12 +88,13 @@ class Inspector:
 
     def under_the_lock(self, driver: psycopg.Connection) -> tuple[PreflightFinding, ...]:
         """Ask everything else; of the history only a run itself can tell, and does so next."""
-        return self._kept(judge(self._facts(driver)))
+        facts = self._facts(driver)
+        return self._kept([*judge(facts), *self._connections(facts)])
 
     def alone(self, driver: psycopg.Connection, connector: Connector) -> PreflightReport:
         """Look at everything, without a lock."""
         facts = self._facts(driver)
-        found = [*self.before_the_lock(driver, connector), *judge(facts)]
+        found = [*self.before_the_lock(driver, connector), *judge(facts), *self._connections(facts)]
         found += history(driver, facts, schema=self.question.history_schema)
         return PreflightReport(
             database=connector.description,
@@ -99,6 +103,9 @@ class Inspector:
             findings=self._kept(found),
             ignored=tuple(check for check in _ORDER if check in self.ignore),
         )
+
+    def _connections(self, facts: Facts) -> Iterator[PreflightFinding]:
+        return connections(facts, lanes=self.lanes) if self.lanes is not None else iter(())
 
     def _facts(self, driver: psycopg.Connection) -> Facts:
         return read_facts(driver, self.question, redact=self.redact)

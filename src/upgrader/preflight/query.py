@@ -81,6 +81,27 @@ _SESSIONS = f"""
           and query like '%(to prevent wraparound)')
 """
 
+# What the server itself counts (InitProcess, CountDBConnections, CountUserBackends): client backends, and none of
+# the limits of role and database for a superuser. Who may not look into a session takes it for one of them. A
+# setting that an older server does not have is null; so is a limit that is not set.
+_CAPACITY = """
+    'capacity', (select json_build_object(
+            'server', current_setting('max_connections')::int - used.all
+                - case when r.rolsuper then 0 else current_setting('superuser_reserved_connections')::int end
+                - case when r.rolsuper or pg_has_role(r.oid, p.oid, 'USAGE') then 0
+                    else coalesce(current_setting('reserved_connections', true)::int, 0) end,
+            'database', case when not r.rolsuper and d.datconnlimit >= 0 then d.datconnlimit - used.database end,
+            'role', case when not r.rolsuper and r.rolconnlimit >= 0 then r.rolconnlimit - used.role end)
+        from pg_roles r
+        join pg_database d on d.datname = current_database()
+        left join pg_roles p on p.rolname = 'pg_use_reserved_connections'
+        cross join lateral (select count(*) as all, count(*) filter (where datid = d.oid) as database,
+                count(*) filter (where usesysid = r.oid) as role
+            from pg_stat_activity where backend_type = 'client backend'
+                or (backend_type is null and usesysid is not null)) used
+        where r.rolname = session_user)
+"""
+
 # Where this role may not see another role's progress, the lock that a build holds on its table tells.
 _OBJECTS = f"""
     'indexes', (select json_build_object('count', count(*), 'shown', json_agg(json_build_object(
@@ -125,6 +146,7 @@ class Question:
             _PRIVILEGES.format(history=literal(self.history_schema)),
             _SESSIONS.format(long_seconds=f"{self.long_transaction_seconds:f}"),
             _OBJECTS,
+            _CAPACITY,
         ]
         if self.workspace_table is not None:
             parts.append(self._workspace_table(self.workspace_table))

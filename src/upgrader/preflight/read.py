@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from upgrader.database.message import send_message
 from upgrader.preflight.facts import (
+    Capacity,
     Facts,
     IdleSlot,
     InvalidIndex,
@@ -60,6 +61,7 @@ def facts_of(found: Document) -> Facts:
         vacuums=_some(Vacuum, found["vacuums"]),
         indexes=_some(InvalidIndex, found["indexes"]),
         slots=_some(IdleSlot, found["slots"]),
+        capacity=Capacity(**found["capacity"]) if found["capacity"] else None,
     )
 
 

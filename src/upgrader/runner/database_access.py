@@ -143,7 +143,7 @@ class DatabaseAccess:
                 redact=self._redactor.redact,
             )
             stack.callback(lock.close)
-            inspector = self._inspector(only_marks=only_marks)
+            inspector = self._inspector(only_marks=only_marks, lanes=lanes)
             # Before the lock: one that a proxy hands to somebody else would stay there.
             findings = self._admitted(inspector.before_the_lock(lock.driver, connector))
             lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
@@ -175,7 +175,8 @@ class DatabaseAccess:
         with ExitStack() as stack:
             connector = self._connector(stack, "upgrader")
             driver = stack.enter_context(connector.connect())
-            return self._inspector().alone(driver, connector)
+            lanes = self.run_settings.jobs.count or 1
+            return self._inspector(lanes=lanes).alone(driver, connector)
 
     def report(self, run: OpenRun, *, dry_run: bool, direction: Direction = Direction.UP) -> RunReport:
         """Begin the report of a run."""
@@ -261,7 +262,7 @@ class DatabaseAccess:
             watch=run.watch,
         )
 
-    def _inspector(self, *, only_marks: bool = False) -> Inspector:
+    def _inspector(self, *, only_marks: bool = False, lanes: int = 1) -> Inspector:
         settings = self.settings.preflight
         left_out = frozenset(PreflightCheck) - MARKS_NEED if only_marks else frozenset()
         return Inspector(
@@ -272,6 +273,7 @@ class DatabaseAccess:
             ),
             ignore=left_out.union(settings.ignore),
             redact=lambda text: clean_error_text(text, redactor=self._redactor),
+            lanes=lanes,
         )
 
     def _admitted(self, findings: tuple[PreflightFinding, ...]) -> tuple[PreflightFinding, ...]:

@@ -5,7 +5,9 @@ from dataclasses import replace
 import pytest
 
 from upgrader.model import PreflightCheck, PreflightFinding, PreflightLevel
+from upgrader.preflight.connections import connections
 from upgrader.preflight.facts import (
+    Capacity,
     Facts,
     IdleSlot,
     InvalidIndex,
@@ -155,3 +157,28 @@ def test_proxies_by_what_they_do_to_sessions(pooling: Pooling, level: PreflightL
 def test_direct_connection_is_no_finding():
     """Nothing stands in between."""
     assert list(pooling_findings(Pooling())) == []
+
+
+@pytest.mark.parametrize(
+    ("capacity", "lanes", "words"),
+    [
+        (Capacity(5), 4, None),
+        (Capacity(4), 4, ("4 connections more to be had on the server", "--jobs 3")),
+        (Capacity(100, database=2, role=9), 4, ("for the database app", "--jobs 1")),
+        (Capacity(100, database=9, role=1), 1, ("for the role app", "ALTER ROLE app CONNECTION LIMIT")),
+        (Capacity(-3), 1, ("0 connections more", "max_connections")),
+        (None, 500, None),
+    ],
+)
+def test_the_narrowest_limit_of_connections_decides(
+    capacity: Capacity | None, lanes: int, words: tuple[str, str] | None
+):
+    """One connection is open already; every lane needs one and the history another. What fits is said."""
+    found = list(connections(replace(GOOD, capacity=capacity), lanes=lanes))
+    if words is None:
+        assert found == []
+        return
+    (finding,) = found
+    assert (finding.name, finding.level) == (PreflightCheck.CONNECTIONS, PreflightLevel.REFUSE)
+    assert words[0] in finding.message
+    assert words[1] in finding.hint
