@@ -2,7 +2,11 @@
 
 A message to the server has two boundaries: it was sent and is not answered yet (`sent`), and its answer is
 there (`answered`). A new connection has one (`connected`). Between the answer to one message and the sending of
-the next nothing happens that the server could see.
+the next nothing happens that the server could see. Where a session was terminated, that it is `gone` is written
+down too: what came after it came without that session.
+
+Several threads send messages: their boundaries are counted in the order in which they come, which is another in
+each run.
 """
 
 from __future__ import annotations
@@ -11,7 +15,9 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +26,9 @@ from typing import Any
 
 import psycopg
 
-SENT, ANSWERED, CONNECTED = "sent", "answered", "connected"
+SENT, ANSWERED, CONNECTED, GONE = "sent", "answered", "connected", "gone"
 SIGKILL, TERMINATE = "SIGKILL", "pg_terminate_backend"
-OWN, LOCK, CONTROL, COMMAND = "own", "lock", "control", "command"
+OWN, LOCK, CONTROL, COMMAND, OTHER = "own", "lock", "control", "command", "other"
 _LABEL_CHARACTERS = 500
 
 
@@ -34,7 +40,9 @@ class Kill:
         how: `SIGKILL` of its own process, or `pg_terminate_backend` of one of its sessions.
         at: the number of the boundary, from 1; 0 where `text` says it.
         target: whose session is terminated: that of the boundary's own message, of the run lock, of the
-            store (`control`), or of the commands.
+            store (`control`), of the commands (the one opened last), or an `other` one
+            of the commands, which is at work if there is one.
+        role: `at` counts only boundaries of these sessions: `lock`, `control` or `command`; all where it is empty.
         text: the boundary is `sent` of the message whose text holds this.
         occurrence: the how-many-th such message, from 1.
         delay: seconds to wait at the boundary, so that the server gets to work.
@@ -43,6 +51,7 @@ class Kill:
     how: str
     at: int = 0
     target: str = OWN
+    role: str = ""
     text: str = ""
     occurrence: int = 1
     delay: float = 0.0
@@ -55,6 +64,7 @@ class Boundary:
     Attributes:
         text: what was sent; of a new connection its process on the server.
         moment: by the monotonic clock, which all processes share.
+        pid: the session's process on the server.
     """
 
     number: int
@@ -63,6 +73,7 @@ class Boundary:
     text: str
     is_kill: bool
     moment: float
+    pid: int
 
 
 def read_boundaries(log: Path) -> list[Boundary]:
@@ -91,19 +102,24 @@ class _Listener:
         self._kill = kill
         self._url = url
         self._connect = psycopg.connect
+        self._turn = threading.Lock()
         self._number = 0
+        self._of_role: Counter[str] = Counter()
         self._seen = 0
-        self._pids: dict[str, int] = {}
+        self._pids: dict[str, list[int]] = defaultdict(list)
+        self._at_work: list[int] = []  # sessions whose answer is not there, as they began to work
         self._connections = 0
 
     def connect(self, *arguments: Any, **options: Any) -> psycopg.Connection:
         """Stand in for `psycopg.connect`."""
         connection = self._connect(*arguments, **options)
-        self._connections += 1
-        role = (LOCK, CONTROL, COMMAND)[min(self._connections, 3) - 1]
+        pid = connection.info.backend_pid
+        with self._turn:
+            self._connections += 1
+            role = (LOCK, CONTROL, COMMAND)[min(self._connections, 3) - 1]
+            self._pids[role].append(pid)
         connection._role = role  # type: ignore[attr-defined]
-        self._pids[role] = connection.info.backend_pid
-        self._reached(CONNECTED, role, str(connection.info.backend_pid), connection.info.backend_pid)
+        self._reached(CONNECTED, role, str(pid), pid)
         return connection
 
     def make_wait(self, original: Any) -> Any:
@@ -139,29 +155,56 @@ class _Listener:
                 return end.value
 
     def _reached(self, point: str, role: str, text: str, pid: int) -> None:
-        self._number += 1
-        kill = self._kill
-        is_here = kill is not None and self._is_here(kill, point, text)
-        self._write(self._number, point, role, text, is_here, time.monotonic())
-        if kill is None or not is_here:
+        with self._turn:
+            if pid in self._at_work:
+                self._at_work.remove(pid)
+            if point == SENT:
+                self._at_work.append(pid)
+            kill = self._take(point, role, text)
+            self._write(point, role, text, pid, is_kill=kill is not None)
+        if kill is None:
             return
-        self._kill = None
         time.sleep(kill.delay)
         if kill.how == SIGKILL:
             os.kill(os.getpid(), signal.SIGKILL)
-        target = pid if kill.target == OWN else self._pids.get(kill.target, pid)
+        with self._turn:
+            target = self._target(kill.target, pid)
         with self._connect(self._url, autocommit=True) as other:
             other.execute("select pg_terminate_backend(%s, 10000)", [target])
+        with self._turn:
+            self._number += 1
+            self._write(GONE, role, text, target, is_kill=False)
 
-    def _is_here(self, kill: Kill, point: str, text: str) -> bool:
+    def _take(self, point: str, role: str, text: str) -> Kill | None:
+        """Count a boundary; give the kill if it is to be here."""
+        self._number += 1
+        self._of_role[role] += 1
+        kill = self._kill
+        if kill is None or not self._is_here(kill, point, role, text):
+            return None
+        self._kill = None
+        return kill
+
+    def _is_here(self, kill: Kill, point: str, role: str, text: str) -> bool:
         if not kill.text:
-            return self._number == kill.at
+            is_counted = kill.role in ("", role)
+            return is_counted and kill.at == (self._of_role[role] if kill.role else self._number)
         if point != SENT or kill.text not in text:
             return False
         self._seen += 1
         return self._seen == kill.occurrence
 
-    def _write(self, *values: object) -> None:
+    def _target(self, target: str, pid: int) -> int:
+        if target == OTHER:
+            commands = self._pids[COMMAND]
+            by_work = sorted(
+                commands, key=lambda one: self._at_work.index(one) if one in self._at_work else -1
+            )
+            return next((one for one in reversed(by_work) if one != pid), pid)
+        return pid if target == OWN or not self._pids[target] else self._pids[target][-1]
+
+    def _write(self, point: str, role: str, text: str, pid: int, *, is_kill: bool) -> None:
+        values = (self._number, point, role, text, is_kill, time.monotonic(), pid)
         os.write(self._log, (json.dumps(values) + "\n").encode())
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from tests.reliability.harness import ROOT, running_launcher
-from tests.reliability.stage import DOWNGRADE, SOME_STEPS, UPGRADE, Stage
+from tests.reliability.stage import DOWNGRADE, LANES, SOME_STEPS, UPGRADE, Stage
 from tests.reliability.state import read_state
 from tests.support.server import PostgresServer
 
@@ -23,10 +24,15 @@ SCENARIO = ROOT / "tests" / "scenarios" / "kill"
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options; each has an environment variable for where this file is read too late."""
     group = parser.getgroup("killed runs")
-    group.addoption("--kills", type=int, help="how many runs are killed (UPGRADER_TEST_KILLS; 100)")
+    group.addoption("--kills", type=int, help="how many runs are killed (UPGRADER_TEST_KILLS; 200)")
     group.addoption("--kill-seed", type=int, help="another choice of boundaries (UPGRADER_TEST_KILL_SEED; 1)")
     group.addoption(
         "--at-once", type=int, help="how often upgrades start together (UPGRADER_TEST_AT_ONCE; 20)"
+    )
+    group.addoption(
+        "--at-once-lanes",
+        type=int,
+        help="how often two upgrades with lanes start together (UPGRADER_TEST_AT_ONCE_LANES; 4)",
     )
     group.addoption("--kill-report", help="append a line per case to this file (UPGRADER_TEST_KILL_REPORT)")
 
@@ -47,6 +53,18 @@ def stage(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> I
                 assert undisturbed.code == 0, undisturbed.stderr
                 wanted = read_state(url)
         yield Stage(server, str(name), launcher, wanted, undisturbed.boundaries, seconds)
+
+
+@pytest.fixture(scope="session")
+def lanes(stage: Stage) -> Stage:
+    """The stage of an upgrade with several lanes, which is to come to the same end as one without."""
+    with stage.database() as url:
+        started = time.monotonic()
+        undisturbed = stage.launcher.run(url, *LANES)
+        seconds = time.monotonic() - started
+        assert undisturbed.code == 0, undisturbed.stderr
+        stage.check_end(url)
+    return replace(stage, boundaries=undisturbed.boundaries, seconds=seconds, arguments=LANES)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.reliability.boundaries import Boundary, Kill, read_boundaries
+from tests.reliability.boundaries import GONE, SENT, Boundary, Kill, read_boundaries
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_SECONDS = 60.0
@@ -59,15 +59,19 @@ class Ended:
         """The boundary at which something was killed."""
         return next((boundary for boundary in self.boundaries if boundary.is_kill), None)
 
-    def completions_after_kill(self) -> list[str]:
-        """Give the messages after the kill that would record a step as completed."""
-        kill = self.kill
+    def completions_after_kill(self) -> list[tuple[int, str]]:
+        """Give the messages that would record a step as completed, sent after a session was terminated.
+
+        Returns:
+            The process on the server of the session that sent it, and the message.
+        """
+        gone = next((boundary for boundary in self.boundaries if boundary.point == GONE), self.kill)
         return [
-            boundary.text
+            (boundary.pid, boundary.text)
             for boundary in self.boundaries
-            if kill is not None
-            and boundary.number > kill.number
-            and boundary.point == "sent"
+            if gone is not None
+            and boundary.number > gone.number
+            and boundary.point == SENT
             and "complete_step" in boundary.text
         ]
 

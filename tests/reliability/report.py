@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.reliability.cases import BOUNDARY, DOWN, KINDS, LANES
+
 _HEAD = """\
 # Runs that were killed
 
@@ -22,23 +24,19 @@ transaction or advisory lock left behind.
 
 The project of these runs (`tests/scenarios/kill`) has three versions with fast, slow and non-transactional steps of
 the instance and of six workspaces, data migrations in several transactions, and changes that would show if they
-were made twice.
+were made twice. With `--jobs 4` it must come to the same end as one workspace after the other does.
 
 A run is ended by SIGKILL of its process, or by `pg_terminate_backend` of one of its sessions: that of the commands,
-of the history, or of the run lock. Boundaries are every message to the server while it is under way, and after its
-answer, as a listener in the driver sees them; the program has no hook for it.
+of the history, of the run lock, or (with `--jobs 4`) of another lane. Boundaries are every message to the server
+while it is under way, and after its answer, as a listener in the driver sees them; the program has no hook for it.
 """
-_KINDS = {
-    "boundary": "at a boundary",
-    "moment": "at a random moment, from another process",
-    "commit": "with a COMMIT at work (a deferred trigger that sleeps)",
-    "index": "with CREATE INDEX CONCURRENTLY at work",
-}
+_WHEN = {kind.name: kind.when for kind in KINDS}
+_WHERE = {BOUNDARY.name: "one workspace at a time", LANES.name: "`--jobs 4`", DOWN.name: "a downgrade"}
 
 
 def report(rows: list[dict[str, Any]], *, today: str) -> str:
     """Give the page."""
-    killed = [row for row in rows if row["kind"] in _KINDS]
+    killed = [row for row in rows if row["kind"] in _WHEN]
     return "\n".join(
         [
             _HEAD,
@@ -47,32 +45,45 @@ def report(rows: list[dict[str, Any]], *, today: str) -> str:
             *_table(("how", "when", "cases", "kills", "runs needed", "failures"), _by_kind(killed)),
             "## Where: messages at whose boundaries runs were ended\n",
             *_table(
-                ("message", "SIGKILL under way", "SIGKILL after", "terminated under way", "terminated after"),
+                (
+                    "run",
+                    "message",
+                    "SIGKILL under way",
+                    "SIGKILL after",
+                    "terminated under way",
+                    "terminated after",
+                ),
                 _by_message(killed),
             ),
             "## Which session was terminated\n",
             *_table(("session", "cases", "exit 1", "exit 0: it was not needed any more"), _by_target(killed)),
             "## Started at the same moment\n",
-            *_table(("upgrades", "all but one", "times", "failures"), _at_once(rows)),
+            *_table(("upgrades", "`--jobs`", "all but one", "times", "failures"), _at_once(rows)),
         ]
     )
 
 
 def _summary(killed: list[dict[str, Any]], today: str) -> str:
     done = [row for row in killed if not row.get("failed")]
-    boundaries = {row["at"] for row in done if row["kind"] == "boundary"}
-    total = max((row["of"] for row in done if row["kind"] == "boundary"), default=0)
     servers = ", ".join(f"PostgreSQL {version}" for version in sorted({row["server"] for row in killed}))
     kills = sum(row["kills"] for row in done)
     failures = len(killed) - len(done)
     return (
-        f"**{kills} kills in {len(killed)} cases, {failures} failures.** {len(boundaries)} of the {total} boundaries"
-        f" of a run were met.\n\n{servers}; {_machine()}; {today}.\n"
+        f"**{kills} kills in {len(killed)} cases, {failures} failures.** {_met(done)}"
+        f"\n\n{servers}; {_machine()}; {today}.\n"
     )
 
 
+def _met(done: list[dict[str, Any]]) -> str:
+    """Tell how many of the boundaries of a run with one lane were met; they are the same in every run."""
+    of_one_lane = [row for row in done if row["kind"] == BOUNDARY.name]
+    total = max((row["of"] for row in of_one_lane), default=0)
+    met = len({row["at"] for row in of_one_lane})
+    return f"{met} of the {total} boundaries of a run that takes one workspace at a time were met."
+
+
 def _by_kind(killed: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
-    for kind, text in _KINDS.items():
+    for kind, text in _WHEN.items():
         for how in ("SIGKILL", "pg_terminate_backend"):
             rows = [row for row in killed if (row["kind"], row["how"]) == (kind, how)]
             done = [row for row in rows if not row.get("failed")]
@@ -82,23 +93,27 @@ def _by_kind(killed: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
 
 
 def _by_message(killed: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
-    found: dict[str, Counter[tuple[str, bool]]] = defaultdict(Counter)
+    found: dict[tuple[str, str], Counter[tuple[str, bool]]] = defaultdict(Counter)
     for row in killed:
-        if row["kind"] == "boundary" and not row.get("failed"):
-            found[row["message"]][row["how"], row["point"] == "sent"] += 1
-    for message, counts in sorted(found.items()):
-        yield (
-            message,
-            *(
+        if "message" in row:
+            found[row["kind"], row["message"]][row["how"], row["point"] == "sent"] += 1
+    for kind, text in _WHERE.items():
+        for (_, message), counts in sorted(item for item in found.items() if item[0][0] == kind):
+            times = (
                 counts[how, is_sent]
                 for how in ("SIGKILL", "pg_terminate_backend")
                 for is_sent in (True, False)
-            ),
-        )
+            )
+            yield text, message, *times
 
 
 def _by_target(killed: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
-    names = {"lock": "the run lock's", "control": "the history's", "command": "the commands'"}
+    names = {
+        "lock": "the run lock's",
+        "control": "the history's",
+        "command": "the commands'",
+        "other": "another lane's",
+    }
     for target, name in names.items():
         codes = Counter(
             row["codes"][0]
@@ -109,11 +124,15 @@ def _by_target(killed: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
 
 
 def _at_once(rows: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
-    started = [row for row in rows if row["kind"] == "at-once"]
-    failed = Counter((row["count"], row["waits"]) for row in started if row.get("failed"))
-    for (count, waits), number in sorted(Counter((row["count"], row["waits"]) for row in started).items()):
+    started = [(row["count"], row["lanes"], row["waits"]) for row in rows if row["kind"] == "at-once"]
+    failed = Counter(
+        (row["count"], row["lanes"], row["waits"])
+        for row in rows
+        if row["kind"] == "at-once" and row.get("failed")
+    )
+    for (count, lanes, waits), times in sorted(Counter(started).items()):
         others = "wait (`--wait-lock`) and find nothing to do" if waits else "exit 3"
-        yield count, others, number, failed[count, waits]
+        yield count, lanes, others, times, failed[count, lanes, waits]
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
-from tests.reliability.boundaries import LOCK, OWN, SIGKILL, TERMINATE, Kill, kind_of
-from tests.reliability.cases import DOWN, Case, spread
-from tests.reliability.harness import Ended
+from tests.reliability.boundaries import LOCK, OWN, SIGKILL, Kill
+from tests.reliability.cases import DOWN, DOWN_THEN_UP, Case, spread
+from tests.reliability.killing import kill_at_boundaries
 from tests.reliability.stage import UPGRADE, Stage, check_ended
 from tests.reliability.state import attempts_of, read_state
 
 _TARGETS = (OWN, OWN, LOCK)
-_AGAIN = 0.3
 _OF_THE_INDEX = """
 select status, direction from upgrader.history where name like '%IndexCustomers%' order by attempt
 """
@@ -22,48 +21,20 @@ select status, direction from upgrader.history where name like '%IndexCustomers%
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each kill on each way."""
-    if "case" in metafunc.fixturenames:
-        spread(metafunc, DOWN)
+    kinds = {test_killed_at_a_boundary: DOWN, test_upgrade_after_a_killed_downgrade: DOWN_THEN_UP}
+    spread(metafunc, kinds.get(metafunc.function))
 
 
 def test_killed_at_a_boundary(case: Case, way_down: Stage, note: Callable[..., None]) -> None:
     """A downgrade that is ended at any boundary is gone on with, and an upgrade brings everything back."""
-    chance = case.random()
-    at = case.boundary(len(way_down.boundaries))
-    kills = [Kill(case.how, at, chance.choice(_TARGETS))]
-    while chance.random() < _AGAIN:
-        kills.append(
-            Kill(chance.choice((SIGKILL, TERMINATE)), chance.randint(1, len(way_down.boundaries)), OWN)
-        )
-    runs: list[Ended] = []
-    try:
-        with way_down.database() as url:
-            runs = way_down.finish(url, kills)
-            _upgrade_again(way_down, url)
-        assert runs[0].kill is not None, f"boundary {at} was not reached"
-    except BaseException:
-        case.tell(DOWN, kills)
-        note(kind="downgrade", how=case.how, failed=True)
-        raise
-    first = runs[0].kill
-    note(
-        kind="downgrade",
-        how=case.how,
-        point=first.point,
-        target=kills[0].target if kills[0].target != OWN else first.role,
-        message=kind_of(first),
-        at=at,
-        of=len(way_down.boundaries),
-        kills=sum(run.kill is not None for run in runs),
-        runs=len(runs),
-        codes=[run.code for run in runs],
-    )
+    kills = case.kills(way_down.boundaries, _TARGETS)
+    kill_at_boundaries(case, way_down, note, kills, then=lambda url: _upgrade_again(way_down, url))
 
 
 def test_upgrade_after_a_killed_downgrade(case: Case, way_down: Stage, note: Callable[..., None]) -> None:
     """Whoever changes their mind after a killed downgrade upgrades, and may take all of it back later."""
     kill = Kill(case.how, case.boundary(len(way_down.boundaries)))
-    try:
+    with case.noted(note, kill) as noted:
         with way_down.database() as url:
             run = way_down.launcher.run(url, *way_down.arguments, kill=kill)
             check_ended(run, kill)
@@ -71,14 +42,9 @@ def test_upgrade_after_a_killed_downgrade(case: Case, way_down: Stage, note: Cal
             down = way_down.launcher.run(url, *way_down.arguments)
             assert down.code == 0, down
             found = read_state(url)
-    except BaseException:
-        case.tell(DOWN, kill)
-        raise
-    assert {row[:2] for row in found.structure} == {row[:2] for row in way_down.wanted.structure}
-    assert found.scopes == way_down.wanted.scopes
-    note(
-        kind="downgrade-then-upgrade", how=case.how, kills=int(run.kill is not None), runs=3, codes=[run.code]
-    )
+        assert {row[:2] for row in found.structure} == {row[:2] for row in way_down.wanted.structure}
+        assert found.scopes == way_down.wanted.scopes
+        noted.update(kills=int(run.kill is not None), runs=3, codes=[run.code])
 
 
 def _upgrade_again(way_down: Stage, url: str) -> None:

@@ -15,13 +15,14 @@ from tests.reliability.boundaries import (
     CONNECTED,
     CONTROL,
     LOCK,
+    OTHER,
     SENT,
     SIGKILL,
     TERMINATE,
     Boundary,
     Kill,
 )
-from tests.reliability.cases import COMMITS, INDEXES, Case, spread
+from tests.reliability.cases import COMMIT, INDEX, LANES_COMMIT, Case, spread
 from tests.reliability.harness import Ended, Running
 from tests.reliability.stage import UPGRADE, Stage, check_ended, check_terminated, tune
 from tests.reliability.state import attempts_of
@@ -36,8 +37,12 @@ _BUILD = 'create index concurrently "customer_key_idx"'
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make one test for each kill."""
-    if "case" in metafunc.fixturenames:
-        spread(metafunc, COMMITS if metafunc.function is test_killed_with_a_commit_in_flight else INDEXES)
+    kinds = {
+        test_killed_with_a_commit_in_flight: COMMIT,
+        test_killed_with_commits_of_several_lanes_in_flight: LANES_COMMIT,
+        test_killed_with_an_index_build_at_work: INDEX,
+    }
+    spread(metafunc, kinds.get(metafunc.function))
 
 
 def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable[..., None]) -> None:
@@ -46,30 +51,38 @@ def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable
     step, scope, occurrence = chance.choice(_COMMITS)
     target = COMMAND if case.how == SIGKILL else chance.choice((COMMAND, LOCK, CONTROL))
     kill = Kill(case.how, target=target, text=f"_{step}_", occurrence=occurrence, delay=_AT_WORK)
-    try:
+    with case.noted(note, kill) as noted:
         with stage.database() as url:
             with _slow_commit_of(url, step, scope):
                 killed, next_one, waited = _kill_while_another_waits(stage, url, kill)
             stage.check_end(url)
             attempts = attempts_of(url, step, scope)
-    except BaseException:
-        case.tell(COMMITS, kill)
-        note(kind="commit", how=case.how, failed=True)
-        raise
-    assert attempts == 1  # what was in flight was waited for, or had left nothing
-    if target == LOCK:
-        assert "run lock was lost" in killed.stderr
-        assert killed.completions_after_kill() == []
-    codes = [killed.code, next_one.code]
-    note(
-        kind="commit",
-        how=case.how,
-        target=target,
-        waited=waited,
-        kills=1,
-        runs=2,
-        codes=codes,
+        assert attempts == 1  # what was in flight was waited for, or had left nothing
+        if target == LOCK:
+            assert "run lock was lost" in killed.stderr
+            assert killed.completions_after_kill() == []
+        noted.update(target=target, waited=waited, kills=1, runs=2, codes=[killed.code, next_one.code])
+
+
+def test_killed_with_commits_of_several_lanes_in_flight(
+    case: Case, lanes: Stage, note: Callable[..., None]
+) -> None:
+    """All COMMITs in flight are waited for by the next run, or have left nothing: each is made once."""
+    chance = case.random()
+    target = COMMAND if case.how == SIGKILL else chance.choice((COMMAND, OTHER, LOCK, CONTROL))
+    kill = Kill(
+        case.how, target=target, text="_RaisePrices_", occurrence=chance.randint(2, 6), delay=_AT_WORK
     )
+    with case.noted(note, kill) as noted:
+        with lanes.database() as url:
+            with _slow_commit_of(url, "RaisePrices", None):
+                killed, next_one, waited = _kill_while_another_waits(lanes, url, kill)
+            lanes.check_end(url)
+            attempts = {scope: attempts_of(url, "RaisePrices", scope) for _, scope, _ in _COMMITS[1:]}
+        assert set(attempts.values()) == {1}, attempts
+        if target == LOCK:
+            assert "run lock was lost" in killed.stderr
+        noted.update(target=target, waited=waited, kills=1, runs=2, codes=[killed.code, next_one.code])
 
 
 def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Callable[..., None]) -> None:
@@ -81,28 +94,15 @@ def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Call
     seconds = chance.uniform(0.6, 0.9) if is_through else chance.uniform(1.6, 2.4)
     has_snapshot = chance.random() < 0.5
     kill = Kill(case.how, target=target, text=_BUILD, delay=_AT_WORK)
-    try:
+    with case.noted(note, (kill, seconds, has_snapshot)) as noted:
         with stage.database(index=0.0 if has_snapshot else seconds / 30) as url:
             with _old_snapshot(url, seconds if has_snapshot else 0.0):
                 killed, next_one, waited = _kill_while_another_waits(stage, url, kill)
             stage.check_end(url)
             attempts = attempts_of(url, "IndexCustomers", "instance")
-    except BaseException:
-        case.tell(INDEXES, (kill, seconds, has_snapshot))
-        note(kind="index", how=case.how, failed=True)
-        raise
-    if case.how == SIGKILL:
-        assert attempts == 2
-    codes = [killed.code, next_one.code]
-    note(
-        kind="index",
-        how=case.how,
-        target=target,
-        waited=waited,
-        kills=1,
-        runs=2,
-        codes=codes,
-    )
+        if case.how == SIGKILL:
+            assert attempts == 2
+        noted.update(target=target, waited=waited, kills=1, runs=2, codes=[killed.code, next_one.code])
 
 
 def test_store_session_that_ends_between_running_row_and_effect(stage: Stage) -> None:
@@ -147,9 +147,9 @@ def _kill_while_another_waits(stage: Stage, url: str, kill: Kill) -> tuple[Ended
     Returns:
         The killed run, the other one, and whether that had to wait for what the first one had left.
     """
-    first = stage.launcher.start(url, *UPGRADE, kill=kill)
+    first = stage.launcher.start(url, *stage.arguments, kill=kill)
     _wait_for(first, lambda boundary: boundary.role == CONTROL)
-    second = stage.launcher.start(url, *UPGRADE, "--wait-lock", "60")
+    second = stage.launcher.start(url, *stage.arguments, "--wait-lock", "60")
     _wait_for(first, lambda boundary: boundary.is_kill)
     pids = [int(boundary.text) for boundary in first.boundaries if boundary.point == CONNECTED]
     last_seen = _watch(url, pids)
@@ -183,13 +183,14 @@ def _watch(url: str, pids: list[int]) -> float:
 
 
 @contextmanager
-def _slow_commit_of(url: str, step: str, scope: str) -> Iterator[None]:
-    """Make the COMMIT of one step in one scope slow."""
+def _slow_commit_of(url: str, step: str, scope: str | None) -> Iterator[None]:
+    """Make the COMMIT of one step in one scope slow, or in all of them."""
     tune(url, commit=_COMMIT_SECONDS)
+    wanted = "new.scope" if scope is None else f"'{scope}'"
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "create or replace function core.settle() returns trigger language plpgsql as $$ begin"
-            f" if (new.step, new.scope) = ('{step}', '{scope}') then perform core.take_time('commit'); end if;"
+            f" if (new.step, new.scope) = ('{step}', {wanted}) then perform core.take_time('commit'); end if;"
             " return null; end $$".encode()
         )
     yield
