@@ -23,7 +23,7 @@ from tests.reliability.boundaries import (
     Kill,
 )
 from tests.reliability.cases import COMMIT, INDEX, LANES_COMMIT, Case, spread
-from tests.reliability.harness import Ended, Running
+from tests.reliability.harness import RUN_SECONDS, Ended, Running
 from tests.reliability.stage import UPGRADE, Stage, check_ended, check_terminated, tune
 from tests.reliability.state import attempts_of
 
@@ -234,7 +234,7 @@ def _old_snapshot(url: str, seconds: float) -> Iterator[None]:
 
 def _wait_for(run: Running, is_it: Callable[[Boundary], bool]) -> None:
     """Wait until a run has come to a boundary."""
-    give_up = time.monotonic() + 15
+    give_up = time.monotonic() + RUN_SECONDS
     while not any(is_it(boundary) for boundary in run.boundaries):
         assert time.monotonic() < give_up, "the run did not come to the boundary"
         time.sleep(0.005)
