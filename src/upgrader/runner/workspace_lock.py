@@ -33,13 +33,13 @@ class WorkspaceLock:
     @property
     def column(self) -> str:
         """An expression for the probe of a step's transaction; see `is_granted`. Empty without a key."""
-        return "" if self._key is None else f"pg_try_advisory_xact_lock({self._key})::text"
+        return "" if self._key is None else f"pg_try_advisory_xact_lock({self._key})"
 
     def split(self, row: tuple[object, ...] | None) -> tuple[tuple[object, ...] | None, bool]:
         """Part the row of a probe with `column` at its end into the probe's own and whether the lock is held."""
         if self._key is None or row is None:
             return row, True
-        return row[:-1], row[-1] == "true"
+        return row[:-1], row[-1] == "t"
 
     @property
     def is_held(self) -> bool:
