@@ -95,6 +95,15 @@ class Waiting(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class LanesChanged(Event):
+    """A run that chooses by itself how many workspaces it works on at a time has changed its mind."""
+
+    lanes: int
+    before: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class VersionStarted(Event):
     """The run enters a version."""
 

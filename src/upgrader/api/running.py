@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from upgrader.errors import OperatorError
-from upgrader.model import Direction, FailureLimit
+from upgrader.model import Direction, FailureLimit, Jobs
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, failure_limit
 from upgrader.runner.result import RunReport
 from upgrader.runner.upgrade import UpgradeRun
@@ -29,7 +28,7 @@ class Running(Foundation):
             LockHeldError: another run is at work.
         """
         sequence = self.registry.sequence  # loading comes before the database is touched
-        with self._access.run(options.wait_lock_seconds, lanes=self._lanes(options)) as run:
+        with self._access.run(options.wait_lock_seconds, jobs=self._jobs(options)) as run:
             report = self._access.report(run, dry_run=options.dry_run)
             parts = self._access.parts(
                 run,
@@ -39,6 +38,7 @@ class Running(Foundation):
                 verbose=options.verbose,
                 limit=options.failure_limit(self._access.run_settings),
                 backfill=options.backfill,
+                order=options.order,
             )
             if options.dry_run:
                 from upgrader.runner.dry_run import DryRun  # a plain upgrade does not need it
@@ -56,7 +56,7 @@ class Running(Foundation):
         from upgrader.runner.downgrade import DowngradeRun
 
         sequence = self.registry.sequence
-        with self._access.run(options.wait_lock_seconds, lanes=self._lanes(options)) as run:
+        with self._access.run(options.wait_lock_seconds, jobs=self._jobs(options)) as run:
             report = self._access.report(run, dry_run=options.dry_run, direction=Direction.DOWN)
             parts = self._access.parts(
                 run,
@@ -65,6 +65,7 @@ class Running(Foundation):
                 commands=self.registry,
                 verbose=options.verbose,
                 limit=options.failure_limit(self._access.run_settings),
+                order=options.order,
             )
             if options.dry_run:
                 from upgrader.runner.down_dry_run import DownDryRun
@@ -72,16 +73,9 @@ class Running(Foundation):
                 return DownDryRun(parts, options, report).execute()
             return DowngradeRun(parts, options, report).execute()
 
-    def _lanes(self, options: UpgradeOptions | DowngradeOptions) -> int:
+    def _jobs(self, options: UpgradeOptions | DowngradeOptions) -> Jobs:
         """Give how many workspaces are worked on at a time; a dry run is one transaction."""
-        jobs = options.jobs or self._access.run_settings.jobs
-        if options.dry_run:
-            return 1
-        if jobs.count is None:
-            raise OperatorError(
-                "jobs cannot be 'auto' yet", hint="give a number: --jobs 4, or jobs = 4 in the settings"
-            )
-        return jobs.count
+        return Jobs() if options.dry_run else options.jobs or self._access.run_settings.jobs
 
     def sql(self, options: UpgradeOptions, *, shows_all_workspaces: bool = False) -> Script:
         """Give what `upgrade` with the same options would execute; tries it and rolls it back, like a dry run.

@@ -25,6 +25,7 @@ def downgrade(
     show_parameters: options.ShowParameters = False,
     fail_fast: options.FailFast = False,
     jobs: options.JobCount = None,
+    order: options.OrderWanted = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
@@ -49,6 +50,7 @@ def downgrade(
         fail_fast=fail_fast,
         wait_lock=wait_lock,
         jobs=jobs,
+        order=order,
     )
     wanted = wanted if yes or dry_run else confirmed(invocation, wanted)
     return run_and_report(

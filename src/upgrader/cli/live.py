@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from upgrader.cli.console import Output
@@ -10,7 +11,7 @@ from upgrader.cli.render.blocks import clean
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_BAR_WIDTH = 16
+_WIDTH = 80  # where nobody knows it
 
 
 class LiveLine:
@@ -32,30 +33,27 @@ class LiveLine:
         """Whether `say` shows anything just now: there is a terminal, and no bar on it."""
         return self.is_live and not self._is_bar
 
-    def begin_bar(self, title: str, total: int) -> None:
-        """Show how many of `total` are through, how many failed, the rate and the time left."""
+    def begin_bar(self, title: str, total: int, numbers: Callable[[], str]) -> None:
+        """Show a bar for `total`, and beside it a text that is asked for whenever the line is drawn."""
         if not self.is_live:
             return
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import TextColumn
+
+        from upgrader.cli.bar import NumbersColumn, ShrinkingBar
 
         self._start(
             title,
             total,
             TextColumn("{task.description}", markup=False),
-            BarColumn(_BAR_WIDTH),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[failed]}", markup=False, style="red"),
-            TextColumn("{task.fields[rate]}", markup=False),
-            TimeRemainingColumn(),
+            ShrinkingBar(numbers, width=self._output.stderr_width or _WIDTH),
+            NumbersColumn(numbers),
         )
         self._is_bar = True
 
-    def advance(self, *, failed: int, rate: float, skipped: int = 0) -> None:
-        """Move the bar on by one."""
+    def reach(self, count: int) -> None:
+        """Move the bar to where so many are through."""
         if self._progress is not None and self._task is not None and self._is_bar:
-            counts = ((failed, "failed"), (skipped, "skipped"))
-            told = ", ".join(f"{count:,} {word}" for count, word in counts if count)
-            self._progress.update(self._task, advance=1, failed=told, rate=f"{rate:,.0f}/s")
+            self._progress.update(self._task, completed=count)
 
     def say(self, text: str) -> None:
         """Show a sentence with the time that it has stood there; a bar keeps its place."""
@@ -97,6 +95,6 @@ class LiveLine:
             width=self._output.stderr_width,
         )
         self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)  # type: ignore[arg-type]
-        self._task = self._progress.add_task(title, total=total, failed="", rate="")
+        self._task = self._progress.add_task(title, total=total)
         self._progress.start()
         self._output.above = lambda text: console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)

@@ -12,7 +12,7 @@ from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
     from upgrader.backfill.options import BackfillOptions
-    from upgrader.model import FailureLimit, Jobs
+    from upgrader.model import FailureLimit, Jobs, Order
     from upgrader.runner.options import DowngradeOptions, UpgradeOptions
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
@@ -85,6 +85,14 @@ MaxRowsPerSecond = Annotated[
 BackfillName = Annotated[
     str, typer.Argument(metavar="BACKFILL", help="Its id, STEP/label, or one of the two if that is enough.")
 ]
+OrderWanted = Annotated[
+    str | None,
+    typer.Option(
+        "--order",
+        metavar="id|largest-first",
+        help="In which order workspaces have their turn: by id, or the largest first.",
+    ),
+]
 WaitLock = Annotated[
     float, typer.Option("--wait-lock", metavar="SECONDS", min=0, help="Wait for another upgrade to end.")
 ]
@@ -107,6 +115,7 @@ def upgrade_options(
     wait_lock: float = 0.0,
     jobs: str | None = None,
     backfill: BackfillOptions | None = None,
+    order: str | None = None,
 ) -> UpgradeOptions:
     """Put the flags together.
 
@@ -137,6 +146,7 @@ def upgrade_options(
         wait_lock_seconds=seconds("--wait-lock", wait_lock),
         jobs=job_count(jobs),
         backfill=backfill or BackfillOptions(),
+        order=order_wanted(order),
     )
 
 
@@ -171,6 +181,7 @@ def downgrade_options(
     fail_fast: bool = False,
     wait_lock: float = 0.0,
     jobs: str | None = None,
+    order: str | None = None,
 ) -> DowngradeOptions:
     """Put the flags of the way down together.
 
@@ -195,6 +206,7 @@ def downgrade_options(
         fail_fast=fail_fast,
         wait_lock_seconds=seconds("--wait-lock", wait_lock),
         jobs=job_count(jobs),
+        order=order_wanted(order),
     )
 
 
@@ -242,6 +254,24 @@ def job_count(text: str | None) -> Jobs | None:
         return Jobs.parse(text)
     except ValueError as error:
         raise OperatorError(f"--jobs: {error}", hint="for example --jobs 4 or --jobs auto") from error
+
+
+def order_wanted(text: str | None) -> Order | None:
+    """Read `--order`; None where it was not given.
+
+    Raises:
+        OperatorError: there is no such order.
+    """
+    from upgrader.model import Order
+
+    if text is None:
+        return None
+    try:
+        return Order(text)
+    except ValueError:
+        raise OperatorError(
+            f"--order: there is no order {text!r}", hint=f"give one of: {', '.join(Order)}"
+        ) from None
 
 
 def seconds(flag: str, value: float) -> float:

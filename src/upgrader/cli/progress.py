@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -12,10 +13,14 @@ from upgrader.cli.backfill_meters import BackfillMeters
 from upgrader.cli.console import Output
 from upgrader.cli.live import LiveLine
 from upgrader.cli.render.blocks import Block, Line
-from upgrader.cli.render.events import event_blocks, segment_line
+from upgrader.cli.render.events import event_blocks
 from upgrader.cli.render.waits import progress_text, short_progress_text
+from upgrader.cli.segment_progress import SegmentProgress
+from upgrader.cli.ticker import Ticker
+from upgrader.model import Scope
 
 PAUSE_SECONDS = 10.0
+_TICK_SECONDS = 1.0
 
 
 class RunDisplay:
@@ -38,12 +43,15 @@ class RunDisplay:
         self._clock = clock
         self._live = LiveLine(output)
         self._held: list[Block] | None = []
-        self._segment_began = self._segment_told = 0.0
-        self._failed = self._skipped = 0
-        self._wait_told = -PAUSE_SECONDS
         self._backfills = BackfillMeters(clock)
         self._backfill_told = clock()
-        self._waits_for = self._in_the_way = ""
+        self._segment: SegmentProgress | None = None
+        self._segment_told = 0.0
+        self._lock = threading.RLock()
+        self._ticker = Ticker(self._tick, seconds=_TICK_SECONDS)
+        self._waits_told: dict[str, float] = {}
+        self._in_the_way = ""
+        self._told_of: Scope | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -51,11 +59,18 @@ class RunDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._ticker.stop()
         self._live.clear()
         self._release()
 
     def __call__(self, event: events.Event) -> None:
         """Take an event."""
+        with self._lock:
+            self._take(event)
+
+    def _take(self, event: events.Event) -> None:
+        if self._segment is not None:
+            self._segment.take(event)
         match event:
             case events.Waiting():
                 self._wait(event.message, event.reason)
@@ -71,7 +86,17 @@ class RunDisplay:
             case _:
                 self._release()
                 self._move(event)
-                self._tell(self._blocks(event))
+                self._tell([*self._whose(event), *self._blocks(event)])
+
+    def _whose(self, event: events.Event) -> list[Block]:
+        """Name the workspace before its statements, where those of another came last: lanes speak in turns."""
+        match event:
+            case events.StepStarted() | events.StepFinished():
+                self._told_of = event.scope
+            case events.StatementExecuted() if self._is_verbose and event.scope != self._told_of:
+                self._told_of = event.scope
+                return [Line(f"{event.scope}:", indent=4)]
+        return []
 
     def _move(self, event: events.Event) -> None:
         """Let the updated line follow."""
@@ -79,38 +104,36 @@ class RunDisplay:
             case events.StepStarted() if event.scope.is_instance:
                 self._live.say(event.step.class_name)
             case events.SegmentStarted():
-                self._segment_began = self._segment_told = self._clock()
-                self._failed = self._skipped = 0
-                self._live.begin_bar(event.version.text, event.total)
-            case events.WorkspaceFinished():
-                self._advance(event)
+                self._begin_segment(event)
+            case events.WorkspaceFinished() if self._segment is not None:
+                self._live.reach(self._segment.through)
+                self._tell_segment()
             case events.SegmentFinished() | events.RunFinished():
+                self._segment = None
+                self._ticker.stop()
                 self._live.clear()
             case events.StepFinished() if event.scope.is_instance:
                 self._live.clear()
 
-    def _advance(self, event: events.WorkspaceFinished) -> None:
-        self._failed += event.result == "failed"
-        self._skipped += event.result == "skipped"
+    def _begin_segment(self, event: events.SegmentStarted) -> None:
+        self._segment = segment = SegmentProgress(event.version.text, event.total, self._clock)
+        self._segment_told = self._clock()
+        self._live.begin_bar(segment.version, event.total, lambda: segment.numbers)
+        if not self._live.is_live:
+            self._ticker.start()
+
+    def _tick(self) -> None:
+        """Tell how far the segment is where nothing has ended for a while."""
+        with self._lock:
+            self._tell_segment()
+
+    def _tell_segment(self) -> None:
+        """Where there is no bar: a line every ten seconds."""
         now = self._clock()
-        seconds = now - self._segment_began
-        self._live.advance(
-            failed=self._failed,
-            rate=event.index / seconds if seconds > 0 else 0.0,
-            skipped=self._skipped,
-        )
-        if not self._live.is_live and now - self._segment_told >= PAUSE_SECONDS:
-            self._segment_told = now
-            version = event.version.text
-            line = segment_line(
-                version,
-                through=event.index,
-                total=event.total,
-                failed=self._failed,
-                seconds=seconds,
-                skipped=self._skipped,
-            )
-            self._output.tell(line)
+        if self._segment is None or self._live.is_live or now - self._segment_told < PAUSE_SECONDS:
+            return
+        self._segment_told = now
+        self._output.tell(Line(self._segment.line, indent=2))
 
     def _follow(self, event: events.StepProgress) -> None:
         """Tell how far a step is; in the updated line there is little room, so a new blocker has a line of its own."""
@@ -119,7 +142,9 @@ class RunDisplay:
             self._output.tell(Line(progress_text(event), indent=2))
         self._in_the_way = who or self._in_the_way
         text = short_progress_text(event) if self._live.shows_sentences else progress_text(event)
-        self._wait(text, f"{event.scope} {event.step.name}")
+        # Of several lanes that wait for one and the same, or build an index each, one is told.
+        alone = "lane" if self._segment is not None else f"{event.scope} {event.step.name}"
+        self._wait(text, who or alone)
 
     def _backfill(self, event: events.BackfillMoved) -> None:
         """Tell how far a backfill is, where a bar is not: of workspaces' the bar tells, and what they wait for."""
@@ -137,11 +162,16 @@ class RunDisplay:
             self._output.tell(line)
 
     def _wait(self, message: str, reason: str) -> None:
-        """Tell what only goes on: in the updated line where there is one, else every ten seconds."""
+        """Tell what only goes on: in the updated line where there is one, else every ten seconds for each reason."""
         if self._live.shows_sentences:
             self._live.say(message)
-        elif reason != self._waits_for or self._clock() - self._wait_told >= PAUSE_SECONDS:
-            self._wait_told, self._waits_for = self._clock(), reason
+            return
+        now = self._clock()
+        self._waits_told = {
+            told: when for told, when in self._waits_told.items() if now - when < PAUSE_SECONDS
+        }
+        if reason not in self._waits_told:
+            self._waits_told[reason] = now
             self._output.tell(Line(message))
 
     def _release(self) -> None:

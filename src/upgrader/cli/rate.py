@@ -48,6 +48,14 @@ class TimeLeft:
         first, last = math.floor(low / seconds / step) * step, math.ceil(high / seconds / step) * step
         return f"{first:,}-{last:,} {unit}" if first else f"up to {last:,} {unit}"
 
+    @property
+    def short_text(self) -> str:
+        """Give it where there is little room: `<1 min`, `4-6 min`, `~1 h`, `>2 h`."""
+        text = self.text.replace("less than a minute", "<1 min")
+        for words, sign in (("up to ", "<"), ("about ", "~"), ("more than ", ">")):
+            text = text.replace(words, sign)
+        return text
+
 
 @dataclass(frozen=True, slots=True)
 class _Point:
@@ -112,6 +120,18 @@ class RateMeter:
         points = self._points
         while len(points) > _RECENT_AT_LEAST + 1 and now - points[1].seconds >= _WINDOW_SECONDS:
             points.popleft()
+
+
+def rate_text(rate: float) -> str:
+    """Give how many end in a second, a minute or an hour, whichever says something: `400/s`, `2.5/min`."""
+    for unit, seconds in (("s", 1.0), ("min", _MINUTE)):
+        if rate * seconds >= 0.95:
+            return f"{_short(rate * seconds)}/{unit}"
+    return f"{_short(rate * _HOUR)}/h"
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if number >= 9.95 else f"{number:.1f}"
 
 
 def _rate(done: float, seconds: float) -> float:

@@ -27,6 +27,7 @@ def upgrade(
     batch_size: options.BatchSize = None,
     pause_ms: options.PauseMs = None,
     max_rows_per_second: options.MaxRowsPerSecond = None,
+    order: options.OrderWanted = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
 ) -> int:
@@ -54,6 +55,7 @@ def upgrade(
         backfill=options.backfill_options(
             batch_size=batch_size, pause_ms=pause_ms, max_rows_per_second=max_rows_per_second
         ),
+        order=order,
     )
     return run_and_report(
         Invocation.of(context),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import psycopg
@@ -28,8 +28,8 @@ class Rows(Protocol):
 class Asks(Protocol):
     """What can be asked: a connection of one's own, or another one's."""
 
-    def execute(self, query: Any, params: Sequence[Any] | None = None, /) -> Rows:
-        """Execute one query."""
+    def execute(self, query: Any, params: Sequence[Any] | Mapping[str, Any] | None = None, /) -> Rows:
+        """Execute one query, given as text."""
 
 
 class ConnectionBusy(Exception):  # noqa: N818 - not an error: its owner comes first
@@ -71,8 +71,8 @@ class AsideConnection:
         self._driver = driver
         self._settings = settings
 
-    def execute(self, query: Any, params: Sequence[Any] | None = None, /) -> Rows:
-        """Execute one query.
+    def execute(self, query: Any, params: Sequence[Any] | Mapping[str, Any] | None = None, /) -> Rows:
+        """Execute one query, given as text.
 
         Raises:
             ConnectionBusy: the owner is in a transaction.

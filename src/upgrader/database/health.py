@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from upgrader.database.aside import Asks, ConnectionBusy
+
 _ASKED_AGAIN_SECONDS = 60.0
 _SEGMENTS_PER_ID = 0x1_0000_0000
 _SEGMENT_NAME = 24  # hexadecimal digits: timeline, and twice eight of the position
@@ -191,11 +193,11 @@ class HealthReader:
     """Takes readings on a connection that others use too: each is one statement in autocommit.
 
     Attributes:
-        driver: gives an open connection in autocommit.
+        driver: gives an open connection in autocommit, or asks on one that others use.
         own: application names whose sessions are this program's own.
     """
 
-    driver: Callable[[], psycopg.Connection]
+    driver: Callable[[], Asks]
     own: tuple[str, ...] = ()
     clock: Callable[[], float] = time.monotonic
     _refused_until: dict[Reading, float] = field(default_factory=dict)
@@ -230,12 +232,14 @@ class HealthReader:
                     return self._lock_waits(table_oid)
                 case Reading.TRANSACTIONS:
                     return self._transactions()
+        except ConnectionBusy:
+            return {}, False
         except psycopg.Error:
             self._refused_until[reading] = self.clock() + _ASKED_AGAIN_SECONDS
             return {}, False
 
     def _rows(self, query: str, **values: object) -> list[tuple[Any, ...]]:
-        return self.driver().execute(query.encode(), values or None).fetchall()
+        return self.driver().execute(query, values or None).fetchall()
 
     def _replication(self) -> tuple[dict[str, Any], bool]:
         rows = self._rows(_STANDBYS)

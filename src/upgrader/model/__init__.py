@@ -7,6 +7,7 @@ from upgrader.model.failure_limit import FailureLimit
 from upgrader.model.finding import Finding, Severity
 from upgrader.model.jobs import Jobs
 from upgrader.model.lock_wait import IndexProgress, LockWait
+from upgrader.model.order import Order
 from upgrader.model.outcome import Outcome
 from upgrader.model.preflight import PreflightCheck, PreflightFinding, PreflightLevel
 from upgrader.model.pressure import Pressure
@@ -32,6 +33,7 @@ __all__ = [
     "IndexProgress",
     "Jobs",
     "LockWait",
+    "Order",
     "Outcome",
     "PreflightCheck",
     "PreflightFinding",

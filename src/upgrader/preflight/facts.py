@@ -115,6 +115,11 @@ class Capacity:
     database: int | None = None
     role: int | None = None
 
+    @property
+    def least(self) -> int:
+        """How many may be opened; never below 0."""
+        return max(0, min(one for one in (self.server, self.database, self.role) if one is not None))
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

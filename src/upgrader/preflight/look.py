@@ -91,6 +91,11 @@ class Inspector:
         facts = self._facts(driver)
         return self._kept([*judge(facts), *self._connections(facts)])
 
+    def connections_left(self, driver: psycopg.Connection) -> int:
+        """Count the connections that this role may still open; others may take them meanwhile."""
+        capacity = self._facts(driver).capacity
+        return capacity.least if capacity is not None else 0
+
     def alone(self, driver: psycopg.Connection, connector: Connector) -> PreflightReport:
         """Look at everything, without a lock."""
         facts = self._facts(driver)

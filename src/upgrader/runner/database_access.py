@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
@@ -21,15 +21,23 @@ from upgrader.errors import PreflightError
 from upgrader.events import EventSink, Notice, PreflightFound, ignore_events
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
-from upgrader.model import Direction, FailureLimit, PreflightCheck, PreflightFinding, PreflightLevel
+from upgrader.model import (
+    Direction,
+    FailureLimit,
+    Jobs,
+    Order,
+    PreflightCheck,
+    PreflightFinding,
+    PreflightLevel,
+)
 from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
 from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
+from upgrader.runner.auto_lanes import most_lanes
+from upgrader.runner.executors import Lanes, make_executor
 from upgrader.runner.lock_watch import WATCH_SETTINGS, LockWatch
 from upgrader.runner.options import RunSettings
-from upgrader.runner.parallel import ThreadedExecutor
 from upgrader.runner.result import RunReport
-from upgrader.runner.segment import SegmentExecutor, SequentialExecutor
 from upgrader.runner.step_parts import CommandFactory, StepParts
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
@@ -57,8 +65,10 @@ class OpenRun:
     store: SqlHistoryStore
     description: str
     watch: LockWatch
+    asks: AsideConnection
     findings: tuple[PreflightFinding, ...] = ()
     more_sessions: tuple[CommandSession, ...] = ()
+    jobs: Jobs = field(default_factory=Jobs)
 
     @property
     def sessions(self) -> tuple[CommandSession, ...]:
@@ -118,12 +128,12 @@ class DatabaseAccess:
 
     @contextmanager
     def run(
-        self, wait_lock_seconds: float = 0.0, *, only_marks: bool = False, lanes: int = 1
+        self, wait_lock_seconds: float = 0.0, *, only_marks: bool = False, jobs: Jobs | None = None
     ) -> Iterator[OpenRun]:
         """Open a run: its lock is held, its fence free of the last run, its connections ready.
 
         Args:
-            lanes: how many workspaces are worked on at a time; those after the first open their connection when
+            jobs: how many workspaces are worked on at a time; lanes after the first open their connection when
                 they need it.
             only_marks: no command is going to run: less is looked at beforehand.
 
@@ -143,7 +153,8 @@ class DatabaseAccess:
                 redact=self._redactor.redact,
             )
             stack.callback(lock.close)
-            inspector = self._inspector(only_marks=only_marks, lanes=lanes)
+            jobs = jobs or Jobs()
+            inspector = self._inspector(only_marks=only_marks, lanes=jobs.count or 1)
             # Before the lock: one that a proxy hands to somebody else would stay there.
             findings = self._admitted(inspector.before_the_lock(lock.driver, connector))
             lock.acquire(wait_seconds=wait_lock_seconds, is_stopping=lambda: self.stop.requested)
@@ -151,6 +162,8 @@ class DatabaseAccess:
             controlling = replace(connector, application_name=f"{connector.application_name}/control")
             control = CommandSession(controlling, on_connect=lock.on_connect)
             commanding = replace(connector, settings=session_settings(self.run_settings))
+            # The control connection is not opened yet.
+            lanes = jobs.count or most_lanes(inspector.connections_left(lock.driver) - 1)
             sessions = [CommandSession(commanding, on_connect=lock.on_connect) for _ in range(lanes)]
             stack.callback(control.close)
             for session in sessions:
@@ -167,7 +180,17 @@ class DatabaseAccess:
             stack.callback(watch.close)
             first, *more = sessions
             yield OpenRun(
-                run_id, lock, control, first, store, connector.description, watch, findings, tuple(more)
+                run_id,
+                lock,
+                control,
+                first,
+                store,
+                connector.description,
+                watch,
+                asks,
+                findings,
+                tuple(more),
+                jobs,
             )
 
     def preflight(self) -> PreflightReport:
@@ -188,6 +211,7 @@ class DatabaseAccess:
             started_at=datetime.now(UTC),
             direction=direction,
             preflight=run.findings,
+            jobs=run.jobs.text,
         )
 
     def parts(
@@ -202,6 +226,7 @@ class DatabaseAccess:
         limit: FailureLimit | None = None,
         backfill: BackfillOptions | None = None,
         repeats: bool = False,
+        order: Order | None = None,
         make_runner: Callable[[StepParts], StepRunner] = StepRunner,
     ) -> RunParts:
         """Put together what a run works with; the report says which way it goes.
@@ -209,6 +234,7 @@ class DatabaseAccess:
         Args:
             is_watched: emit the statements without being verbose.
             repeats: completed steps are run again.
+            order: in which order workspaces have their turn; None: what the settings say.
         """
         is_down = report.direction is Direction.DOWN
         given = replace(
@@ -229,9 +255,15 @@ class DatabaseAccess:
             find_holders=run.lock.workspace_holders,
         )
         more = [make_runner(replace(given, session=session)) for session in run.more_sessions]
-        executor: SegmentExecutor = SequentialExecutor(segment, steps=steps)
-        if more:
-            executor = ThreadedExecutor(segment, lanes=(steps, *more), terminate=run.lock.terminate)
+        lanes = Lanes(
+            (steps, *more),
+            terminate=run.lock.terminate,
+            control=lambda: run.control.driver,
+            asks=run.asks,
+            own=(f"upgrader/{run.run_id}", f"upgrader/{run.run_id}/control"),
+            is_auto=run.jobs.is_auto,
+        )
+        executor = make_executor(segment, lanes, order=order or self.run_settings.order)
         return RunParts(
             lock=run.lock,
             store=run.store,
@@ -351,6 +383,7 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
         dry_run_lock_seconds=settings.dry_run_lock_seconds,
         max_failures=settings.failure_limit,
         jobs=settings.wanted_jobs,
+        order=settings.order,
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),
     )
 

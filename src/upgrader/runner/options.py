@@ -8,7 +8,7 @@ from upgrader.backfill.brake import BrakeLimits
 from upgrader.backfill.options import BackfillOptions
 from upgrader.backfill.pacing import Pace
 from upgrader.database.retry import RetryPolicy
-from upgrader.model import FailureLimit, Jobs
+from upgrader.model import FailureLimit, Jobs, Order
 from upgrader.sequence.down_plan import DownOptions
 from upgrader.sequence.plan import PlanOptions, Selection
 from upgrader.version import ApplicationVersion, ReleaseVersion
@@ -21,6 +21,7 @@ class UpgradeOptions:
     Attributes:
         jobs: how many workspaces at a time; None: what the settings say. A dry run is one transaction, with one
             connection.
+        order: in which order workspaces have their turn; None: what the settings say. A dry run goes by id.
     """
 
     to: ReleaseVersion | None = None
@@ -36,6 +37,7 @@ class UpgradeOptions:
     wait_lock_seconds: float = 0.0
     backfill: BackfillOptions = field(default_factory=BackfillOptions)
     jobs: Jobs | None = None
+    order: Order | None = None
 
     def failure_limit(self, settings: RunSettings) -> FailureLimit:
         """Give when a segment is ended early: what the flags say, else what the settings say."""
@@ -48,6 +50,7 @@ class DowngradeOptions:
 
     Attributes:
         jobs: how many workspaces at a time; None: what the settings say.
+        order: in which order workspaces have their turn; None: what the settings say.
         confirmed: the names of the steps that somebody has agreed to; None where nobody was asked.
     """
 
@@ -59,6 +62,7 @@ class DowngradeOptions:
     fail_fast: bool = False
     wait_lock_seconds: float = 0.0
     jobs: Jobs | None = None
+    order: Order | None = None
     confirmed: frozenset[str] | None = None
 
     def failure_limit(self, settings: RunSettings) -> FailureLimit:
@@ -81,6 +85,7 @@ class RunSettings:
         jobs: how many workspaces are worked on at a time.
         pace: of backfills, before the flags.
         brake: when they step back.
+        order: in which order workspaces have their turn.
         is_embedded: whether the server is the embedded one, for hints.
     """
 
@@ -100,6 +105,7 @@ class RunSettings:
     jobs: Jobs = field(default_factory=Jobs)
     pace: Pace = field(default_factory=Pace)
     brake: BrakeLimits = field(default_factory=BrakeLimits)
+    order: Order = Order.ID
     is_embedded: bool = False
 
 

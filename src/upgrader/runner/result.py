@@ -162,6 +162,9 @@ class RunReport:
         too_many_failures: what ended a segment early; None where nothing did.
         left: how many steps were planned and not begun, where the run was stopped.
         preflight: what was found before the first statement.
+        jobs: how many workspaces at a time were asked for: a number, or `auto`.
+        highest_lanes: how many were worked on at a time at most, as far as `auto` let them,
+        last_lanes: and at the end.
         error: what cut the run off: a lost connection, a lost lock, a history that cannot be written.
     """
 
@@ -189,6 +192,9 @@ class RunReport:
     late: dict[str, None] = field(default_factory=dict)  # in the order in which they came
     signal_name: str | None = None
     left: int = 0
+    jobs: str = "1"
+    highest_lanes: int = 1
+    last_lanes: int = 1
     error: RunError | None = None
     simulated_to: ReleaseVersion | None = None
     not_simulated: list[NotSimulated] = field(default_factory=list)
@@ -217,6 +223,11 @@ class RunReport:
             return False
         self.too_many_failures = TooManyFailures(segment.version, limit, segment.failed, left_workspaces)
         return True
+
+    def note_lanes(self, lanes: int) -> None:
+        """Keep how many workspaces are worked on at a time from here on."""
+        self.last_lanes = lanes
+        self.highest_lanes = max(self.highest_lanes, lanes)
 
     def segment(self, version: ReleaseVersion) -> SegmentResult:
         """Give the counts of a version's workspaces."""

@@ -23,7 +23,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from upgrader.model import FailureLimit, Jobs, PreflightCheck, Severity
+from upgrader.model import FailureLimit, Jobs, Order, PreflightCheck, Severity
 from upgrader.settings.backfill import BackfillSettings
 from upgrader.settings.database_url import check_database_url, passwords_in
 from upgrader.settings.group import (
@@ -246,6 +246,7 @@ class Settings(SettingsGroup):
         lock_retry_initial_seconds: the first pause between two tries; it grows up to
         lock_retry_max_seconds: the longest pause.
         jobs: how many workspaces are worked on at a time, each on a connection of its own; see `wanted_jobs`.
+        order: in which order workspaces have their turn.
         max_failures: with so many failed workspaces, or more than so large a part of them (`"5%"`), a segment is
             ended early; None: never.
         statement_timeout_seconds: how long one statement of a command may take; 0: as long as it takes.
@@ -275,6 +276,7 @@ class Settings(SettingsGroup):
     lock_retry_initial_seconds: PauseSeconds = 0.5
     lock_retry_max_seconds: PauseSeconds = 30.0
     jobs: Annotated[str, BeforeValidator(_jobs)] = "1"
+    order: Order = Order.ID
     max_failures: Annotated[str, BeforeValidator(_max_failures)] | None = None
     statement_timeout_seconds: OptionalTimeoutSeconds = 0.0
     idle_in_transaction_session_timeout_seconds: OptionalTimeoutSeconds = 600.0

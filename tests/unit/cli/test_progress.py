@@ -1,10 +1,13 @@
 """What is seen of a run while it is at work."""
 
+import pytest
+
 from tests.unit.cli.builders import Clock, Recorded, step, text, workspace_step
 from upgrader import events
 from upgrader.cli.progress import RunDisplay
 from upgrader.cli.render.events import event_blocks
-from upgrader.model import INSTANCE, AttemptStatus, Scope, Step, Workspace
+from upgrader.cli.segment_progress import SegmentProgress
+from upgrader.model import INSTANCE, AttemptStatus, Blocker, LockWait, Scope, Step, Workspace
 from upgrader.version import ReleaseVersion
 
 V1 = ReleaseVersion.parse("1.0.0")
@@ -18,6 +21,11 @@ def finished(index: int, *, total: int, result: str = "done", error: str | None 
 def step_finished(of: Step, scope: Scope = INSTANCE, error: str | None = None) -> events.StepFinished:
     status = AttemptStatus.FAILED if error else AttemptStatus.COMPLETED
     return events.StepFinished(of, scope, 1, status, 0.25, error)
+
+
+def waits_for(pid: int) -> LockWait:
+    blocker = Blocker(pid=pid)
+    return LockWait("ShareLock", "core.invoice", 1.0, "then", False, (blocker,))
 
 
 def test_that_it_is_the_first_upgrade_is_the_first_line() -> None:
@@ -53,10 +61,111 @@ def test_without_a_terminal_a_segment_has_few_lines() -> None:
             display(finished(index, total=10_000))
         display(events.SegmentFinished(V1, 10_000, 0, 0, 25.0))
     assert output.err.getvalue().splitlines() == [
-        "  1.0.0: 4,000 of 10,000 workspaces, 400/s, about 15.0 s left",
-        "  1.0.0: 8,000 of 10,000 workspaces, 400/s, about 5.0 s left",
+        "  1.0.0: 4,000 of 10,000 workspaces, 400/s, less than a minute left",
+        "  1.0.0: 8,000 of 10,000 workspaces, 400/s, less than a minute left",
         "  10,000 workspaces done in 25.0 s",
     ]
+
+
+def test_lanes_that_end_in_any_order_are_counted() -> None:
+    """What is through is how many ended, not the place of the one that ended last."""
+    output, clock = Recorded(), Clock()
+    with RunDisplay(output, clock=clock) as display:
+        display(events.SegmentStarted(V1, 500))
+        for index, result in ((4, "done"), (2, "failed"), (1, "skipped"), (3, "left-out"), (5, "done")):
+            clock.now += 10.0
+            display(finished(index, total=500, result=result))
+    lines = [line for line in output.err.getvalue().splitlines() if "of 500" in line]
+    assert lines[0].startswith("  1.0.0: 1 of 500 workspaces, 6.0/min, ")
+    assert lines[-1].startswith("  1.0.0: 5 of 500 workspaces, 1 failed, 1 skipped, 6.0/min, ")
+    assert lines[-1].endswith("left")
+
+
+def test_a_step_that_takes_long_is_named_with_what_it_waits_for() -> None:
+    """Of several lanes the one that has been at it for longest; nothing where none is slow."""
+    clock = Clock()
+    progress = SegmentProgress("1.0.0", 3, clock)
+    progress.take(events.StepStarted(workspace_step(), Scope("a"), 1))
+    clock.now = 5.0
+    progress.take(events.StepStarted(workspace_step(), Scope("b"), 1))
+    assert progress.line == "1.0.0: 0 of 3 workspaces"
+    clock.now = 30.0
+    assert progress.line == "1.0.0: 0 of 3 workspaces; workspace a: AddY, for 30.0 s"
+    wait = waits_for(7)
+    progress.take(events.StepProgress(workspace_step(), Scope("a"), 30.0, wait=wait))
+    assert progress.line.endswith("; workspace a: AddY waits for pid 7, for 30.0 s")
+    progress.take(step_finished(workspace_step(), Scope("a")))
+    assert progress.line.endswith("; workspace b: AddY, for 25.0 s")
+
+
+def test_lanes_that_wait_for_the_same_session_are_one_line() -> None:
+    """In ten seconds; another blocker has its own."""
+    output, clock = Recorded(), Clock()
+
+    def waiting(lane: str, pid: int) -> events.StepProgress:
+        wait = waits_for(pid)
+        return events.StepProgress(workspace_step(), Scope(lane), 1.0, wait=wait)
+
+    with RunDisplay(output, clock=clock) as display:
+        display(events.SegmentStarted(V1, 500))
+        for second in range(12):
+            clock.now = float(second)
+            for lane in "abcd":
+                display(waiting(lane, 7))
+            if second == 3:
+                display(waiting("e", 8))
+    told = output.err.getvalue().splitlines()
+    assert [("pid 7" in line, "pid 8" in line) for line in told] == [
+        (True, False),
+        (False, True),
+        (True, False),
+    ]
+
+
+def test_statements_of_lanes_that_speak_in_turns_name_their_workspace() -> None:
+    """Where another's came last; not where one workspace's follow each other."""
+    output = Recorded()
+    with RunDisplay(output, is_verbose=True) as display:
+        for lane in "aabba":
+            display(events.StatementExecuted(Scope(lane), "1.0.0_AddY_1", f"SELECT '{lane}'", None, 0.001, 1))
+    told = [line.strip() for line in output.err.getvalue().splitlines() if "ms" not in line]
+    assert told == [
+        "workspace a:", "SELECT 'a'", "SELECT 'a'", "workspace b:", "SELECT 'b'", "SELECT 'b'", "workspace a:",
+        "SELECT 'a'",
+    ]  # fmt: skip
+
+
+def test_where_nothing_ends_it_is_still_told() -> None:
+    """Without a terminal a clock of its own tells every ten seconds how far it is."""
+    output, clock = Recorded(), Clock()
+    with RunDisplay(output, clock=clock) as display:
+        display(events.SegmentStarted(V1, 3))
+        for second in range(35):
+            clock.now = float(second)
+            display._tick()
+    assert output.err.getvalue().splitlines() == ["  1.0.0: 0 of 3 workspaces"] * 3
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_the_bar_gives_way_to_the_numbers(width: int) -> None:
+    """Whatever the width of the terminal: one line, the numbers whole as long as they fit."""
+    output = Recorded(terminal=True, COLUMNS=str(width))
+    with RunDisplay(output) as display:
+        display(events.SegmentStarted(ReleaseVersion.parse("1.22.0"), 100_000))
+        for index in range(1, 13):
+            display(finished(index, total=100_000, result="failed" if index % 2 else "skipped"))
+        live = display._live._progress
+        assert live is not None
+        table = live.make_tasks_table(live.tasks)
+        lines = live.console.render_lines(table)
+    assert len(lines) == 1
+    shown = "".join(segment.text for segment in lines[0])
+    assert len(shown.rstrip()) <= width
+    assert "1.22.0" in shown
+    assert "12/100,000 6 failed" in shown
+    if width >= 80:
+        assert "6 skipped" in shown
+        assert "━" in shown
 
 
 def test_each_failure_has_a_line() -> None:

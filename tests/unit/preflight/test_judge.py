@@ -182,3 +182,12 @@ def test_the_narrowest_limit_of_connections_decides(
     assert (finding.name, finding.level) == (PreflightCheck.CONNECTIONS, PreflightLevel.REFUSE)
     assert words[0] in finding.message
     assert words[1] in finding.hint
+
+
+@pytest.mark.parametrize(
+    ("capacity", "least"),
+    [(Capacity(5), 5), (Capacity(9, database=7, role=3), 3), (Capacity(9, database=2), 2), (Capacity(-3), 0)],
+)
+def test_the_narrowest_limit_says_how_many_connections_are_left(capacity: Capacity, least: int) -> None:
+    """A server that is more than full has none left, not fewer."""
+    assert capacity.least == least

@@ -106,6 +106,11 @@ def run_document(report: RunReport, exit_code: int) -> Document:
             for lock in report.table_locks
         ],
         "preflight": finding_fields(report.preflight),
+        "jobs": {
+            "wanted": report.jobs,
+            "highest": report.highest_lanes,
+            "last": report.last_lanes,
+        },
     }
 
 

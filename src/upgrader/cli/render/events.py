@@ -36,6 +36,8 @@ def event_blocks(
             return _log(event, is_verbose=is_verbose)
         case events.WorkspaceFinished():
             return _workspace(event)
+        case events.LanesChanged() if is_verbose:
+            return [Line(f"{counted(event.lanes, 'workspace')} at a time: {event.reason}", indent=2)]
         case events.RunStarted() if is_verbose:
             return [Line(f"run {event.run_id} on {event.database}, application {event.app_version}")]
         case _:
@@ -59,19 +61,6 @@ def _of_the_run(event: events.Event) -> list[Block]:
             return [Line(_segment(event), indent=2, style="error" if event.failed else "")]
         case _:
             return []
-
-
-def segment_line(
-    version: str, *, through: int, total: int, failed: int, seconds: float, skipped: int = 0
-) -> Line:
-    """Give how far a segment is, where nobody sees a bar."""
-    failures = f", {failed:,} failed" if failed else ""
-    failures += f", {skipped:,} skipped" if skipped else ""
-    rate = through / seconds if seconds > 0 else 0.0
-    left = f", about {duration((total - through) / rate)} left" if rate else ""
-    return Line(
-        f"{version}: {through:,} of {counted(total, 'workspace')}{failures}, {rate:,.0f}/s{left}", indent=2
-    )
 
 
 def preflight_lines(finding: PreflightFinding) -> list[Block]:

@@ -45,6 +45,9 @@ def run_blocks(report: RunReport) -> Iterator[Block]:
         more = f" and {len(ids) - _NAMED_AT_MOST:,} more" if len(ids) > _NAMED_AT_MOST else ""
         yield Line(f"late, taken through older versions: {', '.join(ids[:_NAMED_AT_MOST])}{more}")
     yield from _dry_run(report)
+    if report.jobs == "auto" and report.segments:
+        at_most = counted(report.highest_lanes, "workspace")
+        yield Line(f"jobs auto: {at_most} at a time at most, {report.last_lanes:,} at last")
     yield Line(_closing(report))
 
 
