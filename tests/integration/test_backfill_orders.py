@@ -254,3 +254,14 @@ def test_no_history(connection: psycopg.Connection):
     """There are no backfills."""
     wanted = BackfillFilter()
     assert read_backfills(connection, "upgrader", wanted=wanted, is_worked_on=lambda _: True) == ()
+
+
+def test_server_that_writes_times_in_another_way(ground: Ground):
+    """A role's DateStyle changes nothing: times are read as numbers."""
+    ground.connection.execute("set datestyle = 'German'")
+    ground.orders.give(ground.id, Wanted.PAUSE, by="there")
+    seen = ground.read()
+    assert seen.wanted_at is not None
+    assert seen.wanted_at >= seen.started_at
+    ground.stops_after = 1
+    assert ground.governor().before_batch(ground.progress) is Verdict.STOP

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -93,8 +94,12 @@ class Pacer(Protocol):
 class Governor(Protocol):
     """Decides whether there may be a batch now. One for each walk."""
 
-    def before_batch(self, progress: BackfillProgress) -> Verdict:
-        """Wait until the next batch may begin, or is not to; called outside of any transaction."""
+    def before_batch(self, progress: BackfillProgress, *, rest_seconds: float = 0.0) -> Verdict:
+        """Wait until the next batch may begin, or is not to; called outside of any transaction.
+
+        Args:
+            rest_seconds: what the pacer wants to rest in any case.
+        """
 
     @property
     def reason(self) -> str | None:
@@ -134,15 +139,21 @@ class FixedPacer:
         return self.pause
 
 
+def _never_asked(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
+
+
 class OpenGovernor:
     """Lets every batch through, until the run is asked to stop."""
 
     reason: str | None = None
 
-    def __init__(self, is_stop_requested: Callable[[], bool] = lambda: False) -> None:
-        self._is_stop_requested = is_stop_requested
+    def __init__(self, wait: Callable[[float], bool] = _never_asked) -> None:
+        """Take what sleeps, but no longer than until the run is asked to stop; it tells whether it was."""
+        self._wait = wait
 
-    def before_batch(self, progress: BackfillProgress) -> Verdict:
+    def before_batch(self, progress: BackfillProgress, *, rest_seconds: float = 0.0) -> Verdict:
         """Let the batch through."""
         del progress
-        return Verdict.STOP if self._is_stop_requested() else Verdict.PROCEED
+        return Verdict.STOP if self._wait(rest_seconds) else Verdict.PROCEED

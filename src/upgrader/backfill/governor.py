@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
 
 import psycopg
 
@@ -38,7 +37,7 @@ class OrderBook:
     clock: Callable[[], float] = time.monotonic
     _orders: Mapping[int, Order] = field(default_factory=dict)
     _read_at: float | None = None
-    _began: datetime | None = None
+    _began: float | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def order(self, backfill_id: int) -> Order | None:
@@ -149,21 +148,29 @@ class WatchfulGovernor:
     _waits_since: float = 0.0
     _told_at: float = float("-inf")
 
-    def before_batch(self, progress: BackfillProgress) -> Verdict:
-        """Wait as long as somebody wants it; the waiting is told about once a second."""
+    def before_batch(self, progress: BackfillProgress, *, rest_seconds: float = 0.0) -> Verdict:
+        """Rest, then wait as long as somebody wants it; the waiting is told about once a second.
+
+        Args:
+            rest_seconds: what the pacer wants to rest in any case; orders are heard meanwhile.
+        """
+        rest_until = self.clock() + rest_seconds
         verdict = None
         while verdict is None:
-            verdict = self._look(progress)
+            verdict = self._look(progress, rest_until)
         if verdict is Verdict.PROCEED:
             self._go_on(progress)
         return verdict
 
-    def _look(self, progress: BackfillProgress) -> Verdict | None:
+    def _look(self, progress: BackfillProgress, rest_until: float) -> Verdict | None:
         if self.wait(0.0):
             return Verdict.STOP
         order = None if progress.checkpoint_id is None else self.book.order(progress.checkpoint_id)
         if order is not None and order.wanted is Wanted.CANCEL:
             return self._cancel(order)
+        rest = rest_until - self.clock()
+        if order is None and rest > 0.0:
+            return Verdict.STOP if self.wait(min(rest, _POLL_SECONDS)) else None
         reasons: tuple[str, ...]
         if order is not None:
             reasons = (f"`upgrader backfill resume {order.backfill_id}`, paused by {order.by}",)

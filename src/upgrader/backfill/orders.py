@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 import psycopg
@@ -26,13 +25,13 @@ class Order:
 
     Attributes:
         by: the database's user and the host.
-        at: by the server's clock.
+        at: in seconds of the server's clock.
     """
 
     backfill_id: int
     wanted: Wanted
     by: str
-    at: datetime
+    at: float
 
 
 class OrderTable:
@@ -49,13 +48,17 @@ class OrderTable:
         self._orders = identifier(schema, "backfill_order").replace("%", "%%")
         self._backfills = identifier(schema, "backfill").replace("%", "%%")
 
-    def read(self) -> tuple[datetime, Mapping[int, Order]]:
-        """Give the server's time and all orders, by the backfill's id."""
+    def read(self) -> tuple[float, Mapping[int, Order]]:
+        """Give the server's time in seconds and all orders, by the backfill's id.
+
+        As numbers: how the server writes times is a setting of role and database.
+        """
         rows = (
             self._driver()
             .execute(
-                "select now.now, o.backfill_id, o.wanted, o.ordered_by, o.ordered_at"
-                f" from (select clock_timestamp() as now) now left join {self._orders} o on true".encode(),
+                "select extract(epoch from clock_timestamp())::float8, o.backfill_id, o.wanted, o.ordered_by,"
+                " extract(epoch from o.ordered_at)::float8"
+                f" from (select) now left join {self._orders} o on true".encode(),
                 [],
             )
             .fetchall()

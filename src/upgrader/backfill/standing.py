@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -16,13 +16,15 @@ from upgrader.history.layout import not_readable
 
 _COLUMNS = (
     "b.id, b.step, b.workspace_id, b.label, b.relation, b.key_columns, b.rows_done, b.batches, b.rows_estimated,"
-    " b.batch_rows, b.rows_per_second, b.waiting_for, b.waiting_since, b.is_finished, b.run_id, b.started_at,"
-    " b.updated_at, o.wanted, o.ordered_by, o.ordered_at,"
+    " b.batch_rows, b.rows_per_second, b.waiting_for, extract(epoch from b.waiting_since)::float8, b.is_finished,"
+    " b.run_id, extract(epoch from b.started_at)::float8, extract(epoch from b.updated_at)::float8, o.wanted,"
+    " o.ordered_by, extract(epoch from o.ordered_at)::float8,"
     " extract(epoch from clock_timestamp() - b.waiting_since)::float8,"
     " extract(epoch from clock_timestamp() - o.ordered_at)::float8,"
     " extract(epoch from clock_timestamp() - b.updated_at)::float8"
 )
 
+_TIMES = (12, 15, 16, 19)  # read as numbers: how the server writes times is a setting of role and database
 # The full name of a step is version_Class_timestamp.
 _IS_STEP = r"%s in (b.step, regexp_replace(b.step, '^[^_]+_(.*)_[0-9]+$', '\1'))"
 
@@ -183,5 +185,7 @@ def _escaped(name: str) -> str:
 def _backfill(row: Sequence[Any], *, has_run: bool) -> Backfill:
     values = list(row)
     values[5] = tuple(row[5])
+    for place in _TIMES:
+        values[place] = None if row[place] is None else datetime.fromtimestamp(row[place], UTC)
     values[17] = Wanted(row[17]) if row[17] is not None else None
     return Backfill(*[*values, has_run])

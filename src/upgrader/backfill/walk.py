@@ -261,9 +261,8 @@ class Walk:
             error.add_note(f"in the batch of {self.given.label} with {self._stretch.range} ({count})")
 
     def _await_turn(self) -> None:
-        if pause := self.parts.pacer.pause_seconds():
-            self.parts.wait(pause)
-        verdict = self.parts.governor.before_batch(self._progress())
+        rest = self.parts.pacer.pause_seconds()
+        verdict = self.parts.governor.before_batch(self._progress(), rest_seconds=rest)
         if verdict is not Verdict.PROCEED:
             self._tell()
             raise BackfillStopped(self.parts.governor.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import psycopg
 from psycopg.pq import TransactionStatus
@@ -13,9 +13,10 @@ from sqlalchemy import Connection
 
 from upgrader.backfill.backfills import Backfills
 from upgrader.backfill.checkpoint import NoCheckpoints, SqlCheckpoints
-from upgrader.backfill.control import FixedPacer, Governor, OpenGovernor, Pacer
+from upgrader.backfill.control import Governor, OpenGovernor, Pacer
 from upgrader.backfill.ground import Ground, TrialGround
 from upgrader.backfill.options import Resumption
+from upgrader.backfill.pacing import MeasuredPacer
 from upgrader.backfill.walk import TellRetry, WalkParts
 from upgrader.database.guard import check_transaction
 from upgrader.database.leftovers import guarded
@@ -139,8 +140,8 @@ def trial_backfills(
             wait=parts.stop.wait,
             most_rows=most_rows,
         ),
-        make_pacer=lambda most_rows: make_pacer(parts, most_rows),
-        make_governor=lambda: OpenGovernor(lambda: parts.stop.requested),
+        make_pacer=lambda most_rows: make_trial_pacer(parts, most_rows),
+        make_governor=lambda: OpenGovernor(parts.stop.wait),
     )
 
 
@@ -150,9 +151,16 @@ def make_pacer(parts: StepParts, most_rows: int | None) -> Pacer:
     Args:
         most_rows: that the author wants in a batch.
     """
-    return FixedPacer(parts.backfill.batch_size or most_rows or 1_000)
+    return MeasuredPacer(parts.settings.pace.with_options(parts.backfill, author_rows=most_rows))
+
+
+def make_trial_pacer(parts: StepParts, most_rows: int | None) -> Pacer:
+    """Make what paces one walk of a dry run: it never rests, for its locks stay until it is rolled back."""
+    pace = parts.settings.pace.with_options(parts.backfill, author_rows=most_rows)
+    return MeasuredPacer(replace(pace, pause_seconds=0.0, max_rows_per_second=None))
 
 
 def make_governor(parts: StepParts) -> Governor:
     """Make what lets the batches of one walk through."""
-    return OpenGovernor(lambda: parts.stop.requested)
+    control = parts.backfill_control
+    return control.governor() if control is not None else OpenGovernor(parts.stop.wait)

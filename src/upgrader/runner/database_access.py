@@ -9,9 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from upgrader.backfill.brake import BrakeLimits
 from upgrader.backfill.options import BackfillOptions
-from upgrader.backfill.pacing import Pace
 from upgrader.database.aside import AsideConnection
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
@@ -34,6 +32,7 @@ from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
 from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.auto_lanes import most_lanes
+from upgrader.runner.backfill_control import BackfillControl, brake_limits, pace
 from upgrader.runner.executors import Lanes, make_executor
 from upgrader.runner.lock_watch import WATCH_SETTINGS, LockWatch
 from upgrader.runner.options import RunSettings
@@ -46,7 +45,6 @@ from upgrader.runner.upgrade import RunParts
 from upgrader.runner.workspace_walk import SegmentParts
 from upgrader.sequence.sequence import StepSequence
 from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
-from upgrader.settings.backfill import BackfillSettings
 from upgrader.settings.database_url import embedded_path
 from upgrader.version import ApplicationVersion
 from upgrader.workspaces import ProviderSource, TableSource, WorkspaceSource
@@ -292,6 +290,14 @@ class DatabaseAccess:
             verbose=verbose,
             is_watched=is_watched,
             watch=run.watch,
+            backfill_control=BackfillControl.of_run(
+                run.run_id,
+                driver=lambda: run.control.driver,
+                schema=self.settings.history_schema,
+                limits=self.run_settings.brake,
+                emit=self.emit,
+                wait=self.stop.wait,
+            ),
         )
 
     def _inspector(self, *, only_marks: bool = False, lanes: int = 1) -> Inspector:
@@ -384,31 +390,7 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
         max_failures=settings.failure_limit,
         jobs=settings.wanted_jobs,
         order=settings.order,
+        pace=pace(settings.backfill),
+        brake=brake_limits(settings.backfill),
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),
-    )
-
-
-def pace(settings: BackfillSettings) -> Pace:
-    """Put the settings of the pace of backfills into its own terms."""
-    return Pace(
-        target_seconds=settings.batch_seconds,
-        min_rows=settings.min_batch_rows,
-        max_rows=settings.max_batch_rows,
-        batch_rows=settings.batch_rows or None,
-        pause_seconds=settings.pause_seconds,
-        max_rows_per_second=settings.max_rows_per_second or None,
-        max_failures=settings.batch_tries,
-    )
-
-
-def brake_limits(settings: BackfillSettings) -> BrakeLimits:
-    """Put the settings of the limits at which backfills step back into their own terms."""
-    return BrakeLimits(
-        replication_lag_bytes=settings.replication_lag_bytes,
-        replication_lag_seconds=settings.replication_lag_seconds,
-        ignored_standbys=settings.ignored_standbys,
-        archive_files=settings.archive_files,
-        vacuum_wait_seconds=settings.vacuum_wait_seconds,
-        lock_wait_seconds=settings.lock_wait_seconds,
-        transaction_seconds=settings.transaction_seconds,
     )

@@ -14,7 +14,7 @@ import psycopg
 from upgrader.errors import OperatorError
 from upgrader.events import Notice, VersionStarted
 from upgrader.history.steps_back import StepsBack
-from upgrader.model import AttemptStatus, Direction, Outcome, Progress
+from upgrader.model import Direction, Outcome, Progress
 from upgrader.runner.execution import StepTask
 from upgrader.runner.looking import look, prepare, take_barrier
 from upgrader.runner.options import DowngradeOptions, down_options
@@ -221,7 +221,7 @@ class DowngradeRun:
     def _outcome(self, plan: DownPlan) -> Outcome:
         """Where several apply: failed, interrupted, refused, done."""
         report = self._report
-        if any(failure.status is AttemptStatus.FAILED for failure in report.failures):
+        if report.has_failed(is_stopping=self._parts.stop.requested):
             return Outcome.FAILED
         if self._parts.stop.requested:
             return Outcome.INTERRUPTED

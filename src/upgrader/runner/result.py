@@ -214,6 +214,10 @@ class RunReport:
         elif not result.is_completed:
             self.failures.append(result)
 
+    def has_failed(self, *, is_stopping: bool) -> bool:
+        """Tell whether a step failed, or was cancelled; a run that is to stop interrupts steps that have not."""
+        return any(one.status is AttemptStatus.FAILED or not is_stopping for one in self.failures)
+
     def ends_early(self, segment: SegmentResult, limit: FailureLimit, *, left_workspaces: int) -> bool:
         """Tell whether a segment has too many failures to go on, and keep that it ended for it.
 

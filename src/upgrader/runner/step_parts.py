@@ -14,6 +14,7 @@ from upgrader.events import EventSink, StatementExecuted
 from upgrader.history.keys import LockKeys
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import Direction, Scope, Step
+from upgrader.runner.backfill_control import BackfillControl
 from upgrader.runner.lock_watch import LockWatch
 from upgrader.runner.options import RunSettings
 from upgrader.runner.stop import StopToken
@@ -52,6 +53,7 @@ class StepParts:
     backfill: BackfillOptions = field(default_factory=BackfillOptions)
     rereads_state: bool = False
     repeats: bool = False
+    backfill_control: BackfillControl | None = None
     watch: LockWatch = field(default_factory=LockWatch)
     _timeouts: dict[str, Timeouts] = field(default_factory=dict)
 

@@ -16,7 +16,7 @@ from upgrader.events import (
 )
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
-from upgrader.model import INSTANCE, AttemptStatus, Enrolment, Outcome, Scope
+from upgrader.model import INSTANCE, Enrolment, Outcome, Scope
 from upgrader.runner.execution import StepTask
 from upgrader.runner.looking import look, prepare, take_barrier
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
@@ -190,7 +190,7 @@ class UpgradeRun:
             parts.lock.check()
             result = parts.steps.run(StepTask(step=step, tried=self._survey.state.instance.was_tried(step)))
             self._report.add(result)
-            if result.status is AttemptStatus.FAILED:
+            if not result.is_completed:
                 return False
         if current.tasks and not parts.stop.requested:
             self._run_segment(current)
@@ -228,7 +228,7 @@ class UpgradeRun:
     def _outcome(self, plan: Plan) -> Outcome:
         """Where several apply: failed, interrupted, refused, stopped, done."""
         report = self._report
-        if report.skipped or any(one.status is AttemptStatus.FAILED for one in report.failures):
+        if report.skipped or report.has_failed(is_stopping=self._parts.stop.requested):
             return Outcome.FAILED
         if self._parts.stop.requested:
             return Outcome.INTERRUPTED

@@ -33,6 +33,6 @@ def test_a_fixed_pace_gives_up_after_failures_in_a_row():
 def test_an_open_governor_only_heeds_the_stop():
     """Every batch may run until the run is asked to stop."""
     asked = [False, True]
-    governor = OpenGovernor(lambda: asked.pop(0))
+    governor = OpenGovernor(lambda _: asked.pop(0))
     assert governor.before_batch(PROGRESS) is Verdict.PROCEED
     assert governor.before_batch(PROGRESS) is Verdict.STOP
