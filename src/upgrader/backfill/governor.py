@@ -13,6 +13,7 @@ import psycopg
 from upgrader.backfill.brake import Brake, BrakeLimits
 from upgrader.backfill.control import BackfillProgress, Verdict
 from upgrader.backfill.orders import Order, OrderTable, Wanted
+from upgrader.database.aside import ConnectionBusy
 from upgrader.database.health import OF_TABLE, HealthReader, Reading
 from upgrader.events import BackfillMoved, EventSink, Notice
 
@@ -59,14 +60,14 @@ class OrderBook:
 
     def obeyed(self, order: Order) -> None:
         """Take an order away that has nothing to say any more."""
-        with suppress(psycopg.Error):  # a cancellation that stays is older than the next run
+        with suppress(psycopg.Error, ConnectionBusy):  # a cancellation that stays is older than the next run
             self.table.withdraw(order.backfill_id, order.wanted)
 
     def _read(self) -> None:
         self._read_at = self.clock()
         try:
             now, self._orders = self.table.read()
-        except psycopg.Error:  # a lost connection shows where the history is written
+        except (psycopg.Error, ConnectionBusy):  # a lost connection shows where the history is written
             return
         self._began = self._began or now
 
@@ -120,6 +121,8 @@ class HealthWatch:
             return
         health = self.reader.read(table_oid, wanted)
         looked.at = now
+        if health.is_busy:  # what was seen last stands until the next look
+            return
         looked.hindrances = tuple(one.text for one in looked.brake.hindrances(health, now=now))
         news, self._told = health.unknown - self._told, self._told | health.unknown
         if news:

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 import psycopg
 
+from upgrader.database.aside import Asks, ConnectionBusy
 from upgrader.database.connect import identifier
 
 
@@ -37,14 +38,14 @@ class Order:
 class OrderTable:
     """The orders in the history schema. Every method is one statement in autocommit."""
 
-    def __init__(self, driver: Callable[[], psycopg.Connection], schema: str) -> None:
+    def __init__(self, asks: Callable[[], Asks], schema: str) -> None:
         """Read nothing yet.
 
         Args:
-            driver: gives an open connection in autocommit; others may use it, too.
+            asks: gives an open connection in autocommit, or somebody else's, aside.
             schema: the history schema.
         """
-        self._driver = driver
+        self._asks = asks
         self._orders = identifier(schema, "backfill_order").replace("%", "%%")
         self._backfills = identifier(schema, "backfill").replace("%", "%%")
 
@@ -54,11 +55,11 @@ class OrderTable:
         As numbers: how the server writes times is a setting of role and database.
         """
         rows = (
-            self._driver()
+            self._asks()
             .execute(
                 "select extract(epoch from clock_timestamp())::float8, o.backfill_id, o.wanted, o.ordered_by,"
                 " extract(epoch from o.ordered_at)::float8"
-                f" from (select) now left join {self._orders} o on true".encode(),
+                f" from (select) now left join {self._orders} o on true",
                 [],
             )
             .fetchall()
@@ -68,23 +69,23 @@ class OrderTable:
 
     def give(self, backfill_id: int, wanted: Wanted, *, by: str) -> None:
         """Order something, instead of what was ordered before; the same again leaves the first one."""
-        self._driver().execute(
+        self._asks().execute(
             f"insert into {self._orders} as o (backfill_id, wanted, ordered_by)"
             " values (%s, %s, session_user || ' on ' || %s) on conflict (backfill_id) do update"
             " set wanted = excluded.wanted, ordered_by = excluded.ordered_by, ordered_at = clock_timestamp()"
-            " where o.wanted <> excluded.wanted".encode(),
+            " where o.wanted <> excluded.wanted",
             [backfill_id, wanted.value, by],
         )
 
     def withdraw(self, backfill_id: int, wanted: Wanted) -> bool:
         """Take an order back, or note that it is obeyed; tell whether it was there."""
         return bool(
-            self._driver()
+            self._asks()
             .execute(
-                f"delete from {self._orders} where backfill_id = %s and wanted = %s".encode(),
+                f"delete from {self._orders} where backfill_id = %s and wanted = %s returning backfill_id",
                 [backfill_id, wanted.value],
             )
-            .rowcount
+            .fetchall()
         )
 
     def note_waiting(self, backfill_id: int, reason: str | None, *, run_id: str) -> None:
@@ -93,9 +94,9 @@ class OrderTable:
         The time is that of the first word: figures in it change while it waits. Never raises what the server
         says: whatever waits goes on waiting.
         """
-        with suppress(psycopg.Error):
-            self._driver().execute(
+        with suppress(psycopg.Error, ConnectionBusy):
+            self._asks().execute(
                 f"update {self._backfills} set waiting_for = %s, run_id = %s, waiting_since = case"
-                " when %s then coalesce(waiting_since, clock_timestamp()) end where id = %s".encode(),
+                " when %s then coalesce(waiting_since, clock_timestamp()) end where id = %s",
                 [reason, run_id, reason is not None, backfill_id],
             )

@@ -177,6 +177,7 @@ class Health:
         slots: replication slots that keep dead rows for a standby's queries: name and transaction id.
         archiving: None where the server does not archive.
         unknown: what could not be read, and what only in part.
+        is_busy: whether something could not be asked for because the connection's owner was in a transaction.
     """
 
     standbys: tuple[Standby, ...] = ()
@@ -186,6 +187,7 @@ class Health:
     lock_waits: LockWaits = LockWaits()
     oldest_transaction: OldTransaction | None = None
     unknown: frozenset[Reading] = frozenset()
+    is_busy: bool = False
 
 
 @dataclass
@@ -233,7 +235,7 @@ class HealthReader:
                 case Reading.TRANSACTIONS:
                     return self._transactions()
         except ConnectionBusy:
-            return {}, False
+            return {"is_busy": True}, False
         except psycopg.Error:
             self._refused_until[reading] = self.clock() + _ASKED_AGAIN_SECONDS
             return {}, False

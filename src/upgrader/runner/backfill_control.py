@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import psycopg
-
 from upgrader.backfill.brake import BrakeLimits
 from upgrader.backfill.control import Governor
 from upgrader.backfill.governor import HealthWatch, OrderBook, WatchfulGovernor
 from upgrader.backfill.orders import OrderTable
 from upgrader.backfill.pacing import Pace
+from upgrader.database.aside import Asks
 from upgrader.database.health import HealthReader
 from upgrader.events import EventSink
 from upgrader.settings.backfill import BackfillSettings
@@ -32,7 +31,7 @@ class BackfillControl:
         cls,
         run_id: str,
         *,
-        driver: Callable[[], psycopg.Connection],
+        asks: Callable[[], Asks],
         schema: str,
         limits: BrakeLimits,
         emit: EventSink,
@@ -41,12 +40,12 @@ class BackfillControl:
         """Make it for a run; asks nothing yet.
 
         Args:
-            driver: gives the connection of the history, in autocommit.
+            asks: gives the connection of the history, aside.
             wait: sleeps, but no longer than until the run is asked to stop; tells whether it was.
         """
         own = (f"upgrader/{run_id}", f"upgrader-watch/{run_id}")
-        book = OrderBook(OrderTable(driver, schema))
-        return cls(run_id, book, HealthWatch(HealthReader(driver, own), limits, emit), emit, wait)
+        book = OrderBook(OrderTable(asks, schema))
+        return cls(run_id, book, HealthWatch(HealthReader(asks, own), limits, emit), emit, wait)
 
     def governor(self) -> Governor:
         """Make what lets the batches of one backfill through."""

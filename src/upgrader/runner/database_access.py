@@ -292,7 +292,7 @@ class DatabaseAccess:
             watch=run.watch,
             backfill_control=BackfillControl.of_run(
                 run.run_id,
-                driver=lambda: run.control.driver,
+                asks=lambda: AsideConnection(run.control.driver, settings=WATCH_SETTINGS),
                 schema=self.settings.history_schema,
                 limits=self.run_settings.brake,
                 emit=self.emit,
