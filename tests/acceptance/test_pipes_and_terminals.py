@@ -132,6 +132,27 @@ def test_terminal_has_colour_and_a_bar(product: Project):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals on Windows")
+def test_the_bar_of_several_lanes_fits_into_60_columns(project: Project):
+    """It counts what ended, names what failed, and tells rate and time left; the last line of it is wiped."""
+    project.create_workspaces(*(f"w{number:02}" for number in range(24)))
+    body = "ctx.connection.execute(text('select pg_sleep(0.25)'))\nif ctx.workspace.id == 'w03': raise ValueError('no')"
+    project.workspace("1.0.0", 1, "Sleep", body)
+
+    code, shown = in_terminal(project, "upgrade", "--jobs", "4", env={"COLUMNS": "60"})
+
+    assert code == 1, shown
+    drawn = re.sub(r"\x1b\[2K|\r", "\n", shown)
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn)
+    numbers = [line for line in plain.splitlines() if re.search(r"\d/24", line)]
+    counts = [int(found[1]) for line in numbers if (found := re.search(r"(\d+)/24", line))]
+    assert counts == sorted(counts)
+    assert max(counts) > 4
+    assert any(re.search(r"\d/24 1 failed [\d.]+/s <1 min", line) for line in numbers), numbers
+    assert max(len(line) for line in plain.splitlines()) <= 60
+    assert "23 workspaces done, 1 failed in " in shown
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no such terminals on Windows")
 def test_check_says_on_a_terminal_what_it_is_at(project: Project):
     """In a line that is gone at the end; nothing of it in a pipe."""
     # As long as it takes until the line is drawn anew, a few times over.
