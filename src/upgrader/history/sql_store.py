@@ -130,18 +130,20 @@ class SqlHistoryStore:
         return {row[0]: Quarantine(*row[1:]) for row in rows}
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
-        """Give attempts, newest first, through a server-side cursor."""
+        """Give attempts, newest first; many of them through a server-side cursor, in a transaction of its own."""
         if read_layout_version(self._driver, self._schema) is None:
             return
         conditions, values = conditions_of(wanted)
         where = f" where {' and '.join(conditions)}" if conditions else ""
         limit = f" limit {wanted.limit}" if wanted.limit is not None else ""
+        query = f"select {ATTEMPT_COLUMNS} from {self._history}{where} order by id desc{limit}".encode()
+        if wanted.limit is not None and wanted.limit <= _BATCH:
+            # In one statement: what other lanes write meanwhile would be part of a transaction.
+            yield from map(attempt_of, self._driver.execute(query, values).fetchall())
+            return
         with self._driver.transaction(), self._driver.cursor(name="upgrader_attempts") as cursor:
             cursor.itersize = _BATCH
-            cursor.execute(
-                f"select {ATTEMPT_COLUMNS} from {self._history}{where} order by id desc{limit}".encode(),
-                values,
-            )
+            cursor.execute(query, values)
             for row in cursor:
                 yield attempt_of(row)
 

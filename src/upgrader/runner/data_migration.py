@@ -108,6 +108,7 @@ class DataMigration:
                 hint="end the first block before the next; one transaction at a time: ctx.backfill() takes its own,"
                 " and a loop over ctx.batches() is inside one",
             )
+        self._parts.check_lock()  # a backfill that takes hours is not to outlive the run for as long
         transaction = self._transactions.begin(settings)
         self._transactions.begin_watch(lock_seconds)
         try:

@@ -289,6 +289,7 @@ class DatabaseAccess:
             redact=lambda text: clean_error_text(text, redactor=self._redactor),
             verbose=verbose,
             is_watched=is_watched,
+            check_lock=run.lock.check,
             watch=run.watch,
             backfill_control=BackfillControl.of_run(
                 run.run_id,

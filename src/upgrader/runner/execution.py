@@ -449,6 +449,7 @@ class Execution:
 
         @contextmanager
         def watching() -> Iterator[None]:
+            self._parts.check_lock()
             self.watched.is_transactional = True
             try:
                 yield

@@ -37,6 +37,8 @@ class StepParts:
         rereads_state: whether a second runner may have been at work since the survey: under the lock of its
             workspace a step's state is read again.
         repeats: completed steps are run again.
+        check_lock: raises RunSupersededError where the run lock is gone; asked before each transaction of a step
+            that has several.
     """
 
     session: CommandSession
@@ -53,6 +55,7 @@ class StepParts:
     backfill: BackfillOptions = field(default_factory=BackfillOptions)
     rereads_state: bool = False
     repeats: bool = False
+    check_lock: Callable[[], None] = lambda: None
     backfill_control: BackfillControl | None = None
     watch: LockWatch = field(default_factory=LockWatch)
     _timeouts: dict[str, Timeouts] = field(default_factory=dict)
