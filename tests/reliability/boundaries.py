@@ -209,6 +209,10 @@ class _Listener:
 
 
 _KINDS = (
+    ("move_backfill", "checkpoint and COMMIT of a batch of a backfill"),
+    ('insert into "upgrader"."backfill"', "the first checkpoint of a backfill"),
+    ('from "upgrader"."backfill"', "reading a checkpoint"),
+    ("savepoint upgrader_look", "finding the next batch of a backfill"),
     ("complete_step", "the step's record and COMMIT"),
     ("check_step", "COMMIT of a batch"),
     ("; begin;", "BEGIN of a step or batch"),

@@ -34,18 +34,34 @@ class Kind:
 
 
 # The shares come to 0.8: the other kills are of runs that were to end a killed one.
-BOUNDARY = Kind("boundary", 0.16, "at a boundary")
+BOUNDARY = Kind("boundary", 0.14, "at a boundary")
 MOMENT = Kind("moment", 0.05, "at a random moment, from another process")
 COMMIT = Kind("commit", 0.03, "with a COMMIT at work (a deferred trigger that sleeps)")
 INDEX = Kind("index", 0.03, "with CREATE INDEX CONCURRENTLY at work")
-LANES = Kind("lanes", 0.16, "`--jobs 4`: at a boundary of any session")
+LANES = Kind("lanes", 0.14, "`--jobs 4`: at a boundary of any session")
 LANES_MOMENT = Kind("lanes-moment", 0.05, "`--jobs 4`: at a random moment, from another process")
 LANES_COMMIT = Kind("lanes-commit", 0.02, "`--jobs 4`: with COMMITs of several lanes at work")
+FILL = Kind("backfill", 0.08, "backfills: at a boundary of any session")
+FILL_MOMENT = Kind("backfill-moment", 0.04, "backfills: at a random moment, from another process")
+FILL_COMMIT = Kind("backfill-commit", 0.03, "backfills: with the COMMIT of a batch at work")
 # Of the next two there are as many on each of two ways down.
 DOWN = Kind("downgrade", 0.04, "a downgrade: at a boundary, then the same again and an upgrade")
 DOWN_THEN_UP = Kind("downgrade-then-upgrade", 0.03, "a downgrade: at a boundary, then an upgrade")
 
-KINDS = (BOUNDARY, MOMENT, COMMIT, INDEX, LANES, LANES_MOMENT, LANES_COMMIT, DOWN, DOWN_THEN_UP)
+KINDS = (
+    BOUNDARY,
+    MOMENT,
+    COMMIT,
+    INDEX,
+    LANES,
+    LANES_MOMENT,
+    LANES_COMMIT,
+    FILL,
+    FILL_MOMENT,
+    FILL_COMMIT,
+    DOWN,
+    DOWN_THEN_UP,
+)
 
 
 @dataclass(frozen=True)

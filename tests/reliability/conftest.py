@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from tests.reliability.stage import DOWNGRADE, LANES, SOME_STEPS, UPGRADE, Stage
 from tests.reliability.state import read_state
 from tests.support.server import PostgresServer
 
-SCENARIO = ROOT / "tests" / "scenarios" / "kill"
+_SCENARIOS = ROOT / "tests" / "scenarios"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,20 +40,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def stage(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A database before its upgrade to copy, the launcher, and what an undisturbed run makes of the database."""
-    folder = tmp_path_factory.mktemp("killed")
-    with server.database() as template, running_launcher(folder, SCENARIO / "commands") as launcher:
+    """The stage of an upgrade with one lane."""
+    with _set_up(server, tmp_path_factory.mktemp("killed"), _SCENARIOS / "kill", UPGRADE) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="session")
+def backfills(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The stage of an upgrade that changes rows in batches, in the workspaces with several lanes."""
+    with _set_up(server, tmp_path_factory.mktemp("filled"), _SCENARIOS / "kill_backfills", LANES) as stage:
+        yield stage
+
+
+@contextmanager
+def _set_up(
+    server: PostgresServer, folder: Path, scenario: Path, arguments: tuple[str, ...]
+) -> Iterator[Stage]:
+    """Give a database before its upgrade to copy, the launcher, and what an undisturbed run makes of the database."""
+    with server.database() as template, running_launcher(folder, scenario / "commands") as launcher:
         with psycopg.connect(template, autocommit=True) as connection:
-            connection.execute((SCENARIO / "before.sql").read_bytes())
+            connection.execute((scenario / "before.sql").read_bytes())
         name = psycopg.conninfo.conninfo_to_dict(template)["dbname"]
         for _ in range(2):  # the first one waits for the launcher's imports
             with server.database(template=str(name)) as url:
                 started = time.monotonic()
-                undisturbed = launcher.run(url, *UPGRADE)
+                undisturbed = launcher.run(url, *arguments)
                 seconds = time.monotonic() - started
-                assert undisturbed.code == 0, undisturbed.stderr
+                assert undisturbed.code == 0, undisturbed
                 wanted = read_state(url)
-        yield Stage(server, str(name), launcher, wanted, undisturbed.boundaries, seconds)
+        yield Stage(server, str(name), launcher, wanted, undisturbed.boundaries, seconds, arguments)
 
 
 @pytest.fixture(scope="session")

@@ -65,6 +65,10 @@ class Ended:
         Returns:
             The process on the server of the session that sent it, and the message.
         """
+        return self.sent_after_kill("complete_step")
+
+    def sent_after_kill(self, text: str) -> list[tuple[int, str]]:
+        """Give the messages that hold a text, sent after a session was terminated, as those above."""
         gone = next((boundary for boundary in self.boundaries if boundary.point == GONE), self.kill)
         return [
             (boundary.pid, boundary.text)
@@ -72,7 +76,7 @@ class Ended:
             if gone is not None
             and boundary.number > gone.number
             and boundary.point == SENT
-            and "complete_step" in boundary.text
+            and text in boundary.text
         ]
 
 

@@ -60,8 +60,14 @@ def kill_at_boundaries(
     return runs
 
 
-def kill_at_a_moment(case: Case, stage: Stage, note: Callable[..., None]) -> None:
-    """End a run at a random moment, from another process; run it again, check the end, and note the case."""
+def kill_at_a_moment(
+    case: Case, stage: Stage, note: Callable[..., None], *, then: Callable[[str], None] | None = None
+) -> None:
+    """End a run at a random moment, from another process; run it again, check the end, and note the case.
+
+    Args:
+        then: what else is done with the database, and checked.
+    """
     chance = case.random()
     delay = stage.seconds * (case.number + chance.random()) / case.count
     with case.noted(note, delay) as noted, stage.database() as url:
@@ -74,6 +80,8 @@ def kill_at_a_moment(case: Case, stage: Stage, note: Callable[..., None]) -> Non
         else:
             assert ended.code in (-9, 0), ended
         runs = stage.finish(url, [])
+        if then is not None:
+            then(url)
         noted.update(
             kills=int(is_killed and ended.code != 0),
             runs=1 + len(runs),

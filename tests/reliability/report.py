@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.reliability.cases import BOUNDARY, DOWN, KINDS, LANES
+from tests.reliability.cases import BOUNDARY, DOWN, FILL, KINDS, LANES
 
 _HEAD = """\
 # Runs that were killed
@@ -26,12 +26,21 @@ The project of these runs (`tests/scenarios/kill`) has three versions with fast,
 the instance and of six workspaces, data migrations in several transactions, and changes that would show if they
 were made twice. With `--jobs 4` it must come to the same end as one workspace after the other does.
 
+Another project (`tests/scenarios/kill_backfills`) has seven backfills, by `ctx.backfill` and by `ctx.batches`, along
+keys and by ctid, in the instance and in five workspaces of which four are worked on at a time. Every batch raises a
+counter in its rows; in the end each row has been counted once, and no checkpoint is left.
+
 A run is ended by SIGKILL of its process, or by `pg_terminate_backend` of one of its sessions: that of the commands,
 of the history, of the run lock, or (with `--jobs 4`) of another lane. Boundaries are every message to the server
 while it is under way, and after its answer, as a listener in the driver sees them; the program has no hook for it.
 """
 _WHEN = {kind.name: kind.when for kind in KINDS}
-_WHERE = {BOUNDARY.name: "one workspace at a time", LANES.name: "`--jobs 4`", DOWN.name: "a downgrade"}
+_WHERE = {
+    BOUNDARY.name: "one workspace at a time",
+    LANES.name: "`--jobs 4`",
+    FILL.name: "backfills",
+    DOWN.name: "a downgrade",
+}
 
 
 def report(rows: list[dict[str, Any]], *, today: str) -> str:

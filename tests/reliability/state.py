@@ -87,6 +87,8 @@ def read_state(url: str) -> State:
             "select step, scope, count(*) from core.effect group by 1, 2 having count(*) > 1"
         ).fetchall()
         assert twice == [], f"steps had their effect more than once: {twice}"
+        checkpoints = connection.execute("select step, workspace_id, label from upgrader.backfill").fetchall()
+        assert checkpoints == [], f"checkpoints that outlived their steps: {checkpoints}"
         return _state(connection)
 
 

@@ -12,25 +12,21 @@ import pytest
 
 from tests.reliability.boundaries import (
     COMMAND,
-    CONNECTED,
     CONTROL,
     LOCK,
     OTHER,
     SENT,
     SIGKILL,
     TERMINATE,
-    Boundary,
     Kill,
 )
 from tests.reliability.cases import COMMIT, INDEX, LANES_COMMIT, Case, spread
-from tests.reliability.harness import RUN_SECONDS, Ended, Running
-from tests.reliability.stage import UPGRADE, Stage, check_ended, check_terminated, tune
+from tests.reliability.stage import UPGRADE, Stage, check_terminated, tune
 from tests.reliability.state import attempts_of
+from tests.reliability.waiting import kill_while_another_waits
 
-_LEFT_BY_A_KILLED_RUN = "left by a killed run, to finish"
 _COMMIT_SECONDS = 0.9
 _AT_WORK = 0.1
-_WORTH_A_WORD = 0.7  # seconds since the kill: the delay, a poll for the lock, two for the fence
 _COMMITS = (("CreateLedger", "instance", 1), *(("RaisePrices", f"w{n}", n) for n in range(1, 7)))
 _BUILD = 'create index concurrently "customer_key_idx"'
 
@@ -54,7 +50,7 @@ def test_killed_with_a_commit_in_flight(case: Case, stage: Stage, note: Callable
     with case.noted(note, kill) as noted:
         with stage.database() as url:
             with _slow_commit_of(url, step, scope):
-                killed, next_one, waited = _kill_while_another_waits(stage, url, kill)
+                killed, next_one, waited = kill_while_another_waits(stage, url, kill)
             stage.check_end(url)
             attempts = attempts_of(url, step, scope)
         assert attempts == 1  # what was in flight was waited for, or had left nothing
@@ -76,7 +72,7 @@ def test_killed_with_commits_of_several_lanes_in_flight(
     with case.noted(note, kill) as noted:
         with lanes.database() as url:
             with _slow_commit_of(url, "RaisePrices", None):
-                killed, next_one, waited = _kill_while_another_waits(lanes, url, kill)
+                killed, next_one, waited = kill_while_another_waits(lanes, url, kill)
             lanes.check_end(url)
             attempts = {scope: attempts_of(url, "RaisePrices", scope) for _, scope, _ in _COMMITS[1:]}
         assert set(attempts.values()) == {1}, attempts
@@ -97,7 +93,7 @@ def test_killed_with_an_index_build_at_work(case: Case, stage: Stage, note: Call
     with case.noted(note, (kill, seconds, has_snapshot)) as noted:
         with stage.database(index=0.0 if has_snapshot else seconds / 30) as url:
             with _old_snapshot(url, seconds if has_snapshot else 0.0):
-                killed, next_one, waited = _kill_while_another_waits(stage, url, kill)
+                killed, next_one, waited = kill_while_another_waits(stage, url, kill)
             stage.check_end(url)
             attempts = attempts_of(url, "IndexCustomers", "instance")
         if case.how == SIGKILL:
@@ -139,47 +135,6 @@ def test_session_that_is_ended_while_the_program_itself_uses_it(after: str, text
         check_terminated(ended)
         assert ended.code == 1
         stage.finish(url, [])
-
-
-def _kill_while_another_waits(stage: Stage, url: str, kill: Kill) -> tuple[Ended, Ended, bool]:
-    """Kill a run for whose lock another one waits, which therefore begins within a fraction of a second.
-
-    Returns:
-        The killed run, the other one, and whether that had to wait for what the first one had left.
-    """
-    first = stage.launcher.start(url, *stage.arguments, kill=kill)
-    _wait_for(first, lambda boundary: boundary.role == CONTROL)
-    second = stage.launcher.start(url, *stage.arguments, "--wait-lock", "60")
-    _wait_for(first, lambda boundary: boundary.is_kill)
-    pids = [int(boundary.text) for boundary in first.boundaries if boundary.point == CONNECTED]
-    last_seen = _watch(url, pids)
-    tune(url, index=0.0)
-    killed, next_one = stage.launcher.wait(first), stage.launcher.wait(second)
-    check_ended(killed, kill)
-    check_ended(next_one, None)
-    begun = [boundary.moment for boundary in next_one.boundaries if boundary.role == CONTROL]
-    assert begun[0] > last_seen, "began while something was still at work for the killed run"
-    assert killed.kill is not None
-    has_waited = last_seen - killed.kill.moment > _WORTH_A_WORD
-    if has_waited and _lost_its_lock(kill):
-        assert _LEFT_BY_A_KILLED_RUN in next_one.stderr
-    return killed, next_one, has_waited
-
-
-def _lost_its_lock(kill: Kill) -> bool:
-    return kill.how == SIGKILL or kill.target == LOCK
-
-
-def _watch(url: str, pids: list[int]) -> float:
-    """Give the moment at which one of these sessions was seen last."""
-    last_seen = 0.0
-    with psycopg.connect(url, autocommit=True) as connection:
-        while True:
-            asked = time.monotonic()
-            if not connection.execute("select from pg_stat_activity where pid = any(%s)", [pids]).fetchall():
-                return last_seen
-            last_seen = asked
-            time.sleep(0.005)
 
 
 @contextmanager
@@ -230,11 +185,3 @@ def _old_snapshot(url: str, seconds: float) -> Iterator[None]:
         yield
     finally:
         keeper.join()
-
-
-def _wait_for(run: Running, is_it: Callable[[Boundary], bool]) -> None:
-    """Wait until a run has come to a boundary."""
-    give_up = time.monotonic() + RUN_SECONDS
-    while not any(is_it(boundary) for boundary in run.boundaries):
-        assert time.monotonic() < give_up, "the run did not come to the boundary"
-        time.sleep(0.005)

@@ -1,0 +1,19 @@
+"""Along a key, by one statement."""
+
+from sqlalchemy import Connection, text
+
+from upgrader import DataMigrationContext, instance_command
+
+from .._effect import record_effect
+
+
+@instance_command("1.1.0", 1000000000001, "slow")
+class TouchAccounts:
+    """Raise account.touched, then forbid another value."""
+
+    def run_data_migration(self, ctx: DataMigrationContext) -> None:
+        ctx.backfill("core.account", set_={"touched": "touched + 1"}, batch_size=150)
+
+    def up(self, connection: Connection) -> None:
+        connection.execute(text("alter table core.account add constraint once check (touched = 1)"))
+        record_effect(connection, "TouchAccounts")
