@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import psycopg
@@ -9,10 +10,11 @@ import pytest
 
 from tests.reliability.boundaries import COMMAND, CONTROL, LOCK, OTHER, OWN, SIGKILL, TERMINATE, Kill
 from tests.reliability.cases import FILL, FILL_COMMIT, FILL_MOMENT, Case, spread
+from tests.reliability.harness import RUN_SECONDS
 from tests.reliability.killing import kill_at_a_moment, kill_at_boundaries
 from tests.reliability.stage import Stage, check_ended, tune
 from tests.reliability.state import state_between_runs
-from tests.reliability.waiting import kill_while_another_waits
+from tests.reliability.waiting import kill_while_another_waits, wait_for_boundary
 
 _TARGETS = (OWN, OWN, OTHER, LOCK, CONTROL)
 _COMMIT_SECONDS = 0.9
@@ -21,6 +23,7 @@ _AT_WORK = 0.1
 # The tables whose COMMITs may be slow, with the batches of 150 rows of which some are.
 _WALKED = ("account", "entry", "payment", "visit")
 _BATCHES = 16
+_WAITING = "select from upgrader.backfill where waiting_for like '%paused by ana%'"
 _COUNTERS = """
 select format('%I.%I', table_schema, table_name), quote_ident(column_name) from information_schema.columns
 where column_name in ('touched', 'again', 'measured') order by 1, 2
@@ -123,3 +126,28 @@ def check_counters(url: str) -> None:
                 f"select {column}, count(*) from {table} where {column} <> 1 group by 1".encode()
             ).fetchall()
             assert found == [], f"{table}.{column}: value and number of rows: {found}"
+
+
+def test_paused_backfill_without_its_run_lock_stops(backfills: Stage) -> None:
+    """A backfill that waits for its operator hears that the run is over, and does not keep the next run waiting."""
+    with backfills.database(batch=0.1) as url, psycopg.connect(url, autocommit=True) as connection:
+        run = backfills.launcher.start(url, *backfills.arguments)
+        wait_for_boundary(run, lambda boundary: "update core.payment" in boundary.text)
+        connection.execute(
+            "insert into upgrader.backfill_order (backfill_id, wanted, ordered_by)"
+            " select id, 'pause', 'ana' from upgrader.backfill where not is_finished"
+        )
+        give_up = time.monotonic() + RUN_SECONDS
+        while not connection.execute(_WAITING).fetchall():
+            assert time.monotonic() < give_up, "it does not wait for its operator"
+            time.sleep(0.05)
+        lock = next(boundary.pid for boundary in run.boundaries if boundary.role == LOCK)
+        connection.execute("select pg_terminate_backend(%s)", [lock])
+        ended = backfills.launcher.wait(run)
+        assert ended.code == 1, ended
+        assert "run lock was lost" in ended.stderr
+        connection.execute("delete from upgrader.backfill_order")
+        tune(url, batch=0.0)
+        connection.close()
+        backfills.finish(url, [])
+        check_counters(url)

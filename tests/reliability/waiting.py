@@ -22,9 +22,9 @@ def kill_while_another_waits(stage: Stage, url: str, kill: Kill) -> tuple[Ended,
         The killed run, the other one, and whether that had to wait for what the first one had left.
     """
     first = stage.launcher.start(url, *stage.arguments, kill=kill)
-    _wait_for(first, lambda boundary: boundary.role == CONTROL)
+    wait_for_boundary(first, lambda boundary: boundary.role == CONTROL)
     second = stage.launcher.start(url, *stage.arguments, "--wait-lock", "60")
-    _wait_for(first, lambda boundary: boundary.is_kill)
+    wait_for_boundary(first, lambda boundary: boundary.is_kill)
     pids = [int(boundary.text) for boundary in first.boundaries if boundary.point == CONNECTED]
     last_seen = _watch(url, pids)
     tune(url, commit=0.0, index=0.0)
@@ -56,7 +56,7 @@ def _watch(url: str, pids: list[int]) -> float:
             time.sleep(0.005)
 
 
-def _wait_for(run: Running, is_it: Callable[[Boundary], bool]) -> None:
+def wait_for_boundary(run: Running, is_it: Callable[[Boundary], bool]) -> None:
     """Wait until a run has come to a boundary."""
     give_up = time.monotonic() + RUN_SECONDS
     while not any(is_it(boundary) for boundary in run.boundaries):

@@ -277,6 +277,10 @@ class DatabaseAccess:
     def _step_parts(
         self, run: OpenRun, commands: CommandFactory, *, is_down: bool, verbose: bool, is_watched: bool
     ) -> StepParts:
+        def wait(seconds: float) -> bool:
+            run.lock.check()
+            return self.stop.wait(seconds)
+
         # On the way down nobody is left out for a status: a shape that stayed behind would be lost from sight.
         return StepParts(
             session=run.session,
@@ -297,7 +301,7 @@ class DatabaseAccess:
                 schema=self.settings.history_schema,
                 limits=self.run_settings.brake,
                 emit=self.emit,
-                wait=self.stop.wait,
+                wait=wait,
             ),
         )
 
