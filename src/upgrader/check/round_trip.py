@@ -22,10 +22,10 @@ from upgrader.check.trip import Trip, TripError
 from upgrader.database.failures import database_error
 from upgrader.events import EventSink, ignore_events
 from upgrader.model import Finding, Step
-from upgrader.runner.execution import StepTask
 from upgrader.runner.result import StepResult
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.step_runner import StepRunner
+from upgrader.runner.step_task import StepTask
 from upgrader.runner.stop import StopToken
 from upgrader.workspaces import WorkspaceListing
 

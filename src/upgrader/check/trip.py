@@ -20,9 +20,9 @@ from upgrader.runner.author import call_author, method_of
 from upgrader.runner.backfilling import trial_backfills
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.data_migration import finishing
-from upgrader.runner.execution import StepTask
 from upgrader.runner.search_path import search_path_of
 from upgrader.runner.step_parts import StepParts
+from upgrader.runner.step_task import StepTask
 from upgrader.runner.stop import HardStop
 from upgrader.workspaces import WorkspaceListing
 

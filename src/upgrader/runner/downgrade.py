@@ -15,11 +15,11 @@ from upgrader.errors import OperatorError
 from upgrader.events import Notice, VersionStarted
 from upgrader.history.steps_back import StepsBack
 from upgrader.model import Direction, Outcome, Progress
-from upgrader.runner.execution import StepTask
 from upgrader.runner.looking import look, prepare, take_barrier
 from upgrader.runner.options import DowngradeOptions, down_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
+from upgrader.runner.step_task import StepTask
 from upgrader.runner.through import lower_through, raise_through
 from upgrader.runner.upgrade import RunParts
 from upgrader.sequence.down_plan import DownPlan

@@ -44,11 +44,11 @@ from upgrader.runner.backfilling import trial_backfills
 from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
 from upgrader.runner.data_migration import finishing
 from upgrader.runner.excuses import Excuses
-from upgrader.runner.execution import LeftOut
 from upgrader.runner.explanation import explaining
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport, StepResult, TableLock
+from upgrader.runner.step_task import LeftOut
 from upgrader.runner.stop import HardStop
 from upgrader.runner.timeouts import timeouts_of
 from upgrader.runner.upgrade import RunParts, count_tables

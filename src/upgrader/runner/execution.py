@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 
-import psycopg
 from sqlalchemy import Connection
 
 from upgrader.backfill.backfills import Backfills
 from upgrader.backfill.outside import offering
-from upgrader.database.connect import identifier, literal
-from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, is_terminated, repeatable_reason
+from upgrader.database.failures import LOCK_TIMEOUT, is_connection_lost, repeatable_reason
 from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
 from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
 from upgrader.database.not_null import ProofNeeded
 from upgrader.database.session import StepTransaction
-from upgrader.errors import ConnectionLostError, StepError
-from upgrader.events import StepRetried, Waiting
+from upgrader.errors import ConnectionLostError
+from upgrader.events import StepRetried
 from upgrader.history.sql_store import is_forgotten
-from upgrader.model import Attempt, AttemptStatus, Direction, Scope, Step, Workspace
+from upgrader.model import Attempt, AttemptStatus, Direction
 from upgrader.runner.author import call_author, method_of
 from upgrader.runner.backfilling import OutsideTransactions, OwnTransactions, run_backfills
 from upgrader.runner.contexts import RunWorkspaceContext, author_log
@@ -33,54 +30,10 @@ from upgrader.runner.explanation import explain, translate_time_error
 from upgrader.runner.index_check import check_indexes, foreign_indexes, note_indexes
 from upgrader.runner.lock_watch import WatchedStep
 from upgrader.runner.not_null_proofs import NotNullProofs
+from upgrader.runner.scope_transactions import ScopeTransactions
 from upgrader.runner.step_parts import StepParts
+from upgrader.runner.step_task import DoneElsewhere, LeftOut, StepTask
 from upgrader.runner.stop import HardStop, Interrupted
-from upgrader.runner.workspace_lock import WorkspaceBusy, WorkspaceLock
-
-_POLL_SECONDS, _EVENT_SECONDS = 0.05, 1.0
-_NO_LOCK_TIMEOUT = {"lock_timeout": "0"}
-
-
-class LeftOut(Exception):  # noqa: N818 - not an error: the workspace went away since it was listed
-    """The workspace is gone, or out of scope."""
-
-
-@dataclass(frozen=True, slots=True)
-class StepTask:
-    """One step to run in one scope, or to take back there.
-
-    Attributes:
-        workspace: None for an instance step.
-        tried: whether there is an earlier attempt.
-        is_first: whether it is the first step in this workspace in this segment: the workspace is looked at
-            again right before it.
-        is_resumed: whether somebody else may have been at work on the workspace since the survey.
-        life: the life of the workspace's id in which it was planned; None where the run enrolled it itself.
-    """
-
-    step: Step
-    workspace: Workspace | None = None
-    index: int = 0
-    total: int = 0
-    tried: bool = False
-    is_first: bool = False
-    is_resumed: bool = False
-    direction: Direction = Direction.UP
-    life: int | None = None
-
-    @property
-    def migrates_data(self) -> bool:
-        """Whether `run_data_migration` comes first; there is none on the way down."""
-        return self.step.has_data_migration and self.direction is Direction.UP
-
-    @property
-    def scope(self) -> Scope:
-        """Where it runs."""
-        return Scope(self.workspace.id if self.workspace else None)
-
-
-class DoneElsewhere(Exception):  # noqa: N818 - not an error: a second runner did it
-    """The step is done: another runner has come first."""
 
 
 class Execution:
@@ -95,15 +48,10 @@ class Execution:
         self._store = parts.store
         self._settings = parts.settings
         self._command: object = None
-        self._workspace = task.workspace
-        self._probe_is_due = task.is_first and task.workspace is not None
+        self._transactions = ScopeTransactions(parts, task)
         self._has_running_row = False
-        workspace_id = task.scope.workspace_id
-        key = None if workspace_id is None else parts.keys.workspace(workspace_id)
-        self._lock = WorkspaceLock(parts.session, key)
-        self._rereads_state = (
-            key is not None and (parts.rereads_state or task.is_resumed) and not parts.repeats
-        )
+        may_be_done = task.workspace is not None and (parts.rereads_state or task.is_resumed)
+        self._rereads_state = may_be_done and not parts.repeats
         self._started_at = datetime.now(UTC)
         self._timeouts = parts.timeouts_of(task.step)
         self.watched = WatchedStep(
@@ -145,15 +93,17 @@ class Execution:
         if step.transactional and not self._task.migrates_data:
             self._in_transaction()
             return
-        with self._lock.held():
-            self._look_again()
+        with self._transactions.lock.held():
+            self._transactions.look_again()
             self._look_whether_done()
             self._backfills.check(self._parts.backfill.resumption)
             if not self._store.start(self._attempt):
                 raise LeftOut
             self._has_running_row = True
             if self._task.migrates_data:
-                self._command = self._migration.run(self._command, self._workspace, self._backfills)
+                self._command = self._migration.run(
+                    self._command, self._transactions.workspace, self._backfills
+                )
                 self.tries, self.paused_seconds = 1, 0.0
             if step.transactional:
                 self._in_transaction()
@@ -319,91 +269,17 @@ class Execution:
         Raises:
             WorkspaceBusy: somebody else has the lock.
         """
-        while True:
-            workspace = self._workspace
-            self._renew_lock()
-            probe = self._probe(workspace)
-            try:
-                transaction = self._session.begin(
-                    settings={**self._search_path(), **settings},
-                    probe=probe,
-                    observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
-                )
-            except psycopg.OperationalError as error:
-                if error.sqlstate is not None and not is_terminated(error):
-                    raise  # a lock timeout on the workspace table, for example
-                raise ConnectionLostError(f"the connection was lost: {error}") from error
-            row, is_granted = self._lock.split(transaction.probe)
-            if not is_granted:
-                transaction.rollback()
-                raise WorkspaceBusy
-            if not self._probe_is_due or workspace is None:
-                self._check_search_path(workspace, transaction, row)
-                return transaction
-            if self._accept(workspace, transaction, row):
-                return transaction
-
-    def _renew_lock(self) -> None:
-        """Hold the workspace's lock on a new connection, too; what has begun waits for it where it stands."""
-        started, told = time.monotonic(), 0.0
-        while not self._lock.renew():
-            seconds = time.monotonic() - started
-            if seconds - told >= _EVENT_SECONDS:
-                told = seconds
-                text = f"waiting for whoever has taken the lock of {self._task.scope} meanwhile"
-                self._parts.emit(Waiting("workspace-lock", text, seconds))
-            if self._parts.stop.wait(_POLL_SECONDS):
-                raise Interrupted
-
-    def _probe(self, workspace: Workspace | None) -> str:
-        """Give what travels with BEGIN: the whole look before the first step, then that of the schema alone."""
-        if workspace is not None and self._probe_is_due:
-            return self._parts.source.probe(workspace, self._lock.column)
-        if workspace is not None and workspace.schema is not None:
-            schema = literal(workspace.schema)
-            return f"select (current_schema() is not distinct from {schema}::name)::text, {self._lock.column}"
-        return f"select {self._lock.column}"
-
-    def _check_search_path(
-        self, workspace: Workspace | None, transaction: StepTransaction, row: tuple[object, ...] | None
-    ) -> None:
-        """Refuse to run where the schema went away since the first step: DDL would fall into the next one."""
-        if workspace is None or workspace.schema is None or row == ("true",):
-            return
-        transaction.rollback()
-        raise _schema_missing(workspace.schema)
-
-    def _accept(
-        self, workspace: Workspace, transaction: StepTransaction, row: tuple[object, ...] | None
-    ) -> bool:
-        """Compare what the probe saw with what was listed; False begins again with what is there now."""
-        seen = self._parts.source.read_probe(workspace, row)
-        if seen.workspace is None:
-            transaction.rollback()
-            raise LeftOut
-        if not seen.is_schema_usable:
-            transaction.rollback()
-            raise _schema_missing(seen.workspace.schema)
-        if seen.workspace.schema != workspace.schema:
-            transaction.rollback()
-            self._workspace = seen.workspace
-            return False
-        self._workspace = seen.workspace
-        self._probe_is_due = False
-        return True
-
-    def _look_again(self) -> None:
-        if self._workspace is not None:
-            self.begin(_NO_LOCK_TIMEOUT).rollback()
+        return self._transactions.begin(settings)
 
     def _call(self, connection: Connection) -> None:
         task, parts = self._task, self._parts
         method = method_of(self._command, task.step, task.direction)
-        if self._workspace is None:
+        workspace = self._transactions.workspace
+        if workspace is None:
             call_author(method, connection)
             return
         context = RunWorkspaceContext(
-            workspace=self._workspace,
+            workspace=workspace,
             connection=connection,
             dry_run=False,
             verbose=parts.verbose,
@@ -418,7 +294,7 @@ class Execution:
         session = self._session
         before = invalid_indexes(session.driver)
         connection = session.begin_autocommit(
-            settings={**self._search_path(), **self._timeouts.autocommit},
+            settings={**self._transactions.search_path(), **self._timeouts.autocommit},
             observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
         )
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
@@ -431,7 +307,7 @@ class Execution:
                 self._call(connection)
             self._parts.watch.end(self.watched)
             session.end_autocommit()
-            check_left_behind(session, own_locks=2 if self._lock.is_held else 1)
+            check_left_behind(session, own_locks=2 if self._transactions.lock.is_held else 1)
             check_indexes(session.driver, before)
         except BaseException as error:
             self._parts.watch.end(self.watched)
@@ -470,22 +346,3 @@ class Execution:
             raise ConnectionLostError(
                 f"the server ended the connection while {self._task.step.name} ran"
             ) from error
-
-    def _search_path(self) -> dict[str, str]:
-        if self._workspace is None or self._workspace.schema is None:
-            return {}
-        if not self._workspace.schema:
-            raise _schema_missing("''")
-        if (
-            self._workspace.schema == "$user"
-        ):  # in search_path that is the role's own schema, however it is quoted
-            raise _schema_missing("$user")
-        schemas = (self._workspace.schema, *self._settings.search_path_extra)
-        return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
-
-
-def _schema_missing(schema: str | None) -> StepError:
-    return StepError(
-        f"the schema {schema} of this workspace does not exist, or this role may not use it; nothing ran on it",
-        hint="restore the schema, correct the workspace's row, or GRANT USAGE ON SCHEMA to the role",
-    )

@@ -22,12 +22,12 @@ from upgrader.events import Notice, StepFinished, StepStarted
 from upgrader.lint.outside_transaction import outside_only
 from upgrader.model import AttemptStatus, Scope, Step, Workspace
 from upgrader.runner.dry_run import DryRun
-from upgrader.runner.execution import LeftOut
 from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport, StepResult
 from upgrader.runner.script import Phase, Script
 from upgrader.runner.script_book import ScriptBook
 from upgrader.runner.search_path import search_path_of
+from upgrader.runner.step_task import LeftOut
 from upgrader.runner.stop import HardStop
 from upgrader.runner.timeouts import Timeouts, timeouts_of
 from upgrader.runner.upgrade import RunParts

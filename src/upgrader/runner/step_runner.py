@@ -10,9 +10,10 @@ from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, NoConnectionError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
 from upgrader.model import Attempt, AttemptStatus, Direction
-from upgrader.runner.execution import DoneElsewhere, Execution, LeftOut, StepTask
+from upgrader.runner.execution import Execution
 from upgrader.runner.result import StepResult
 from upgrader.runner.step_parts import StepParts
+from upgrader.runner.step_task import DoneElsewhere, LeftOut, StepTask
 from upgrader.runner.stop import HardStop, Interrupted
 from upgrader.runner.workspace_lock import WorkspaceBusy
 

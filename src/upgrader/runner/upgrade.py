@@ -17,13 +17,13 @@ from upgrader.events import (
 from upgrader.history.run_lock import RunLock
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.model import INSTANCE, Enrolment, Outcome, Scope
-from upgrader.runner.execution import StepTask
 from upgrader.runner.looking import look, prepare, take_barrier
 from upgrader.runner.options import RunSettings, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SegmentExecutor
 from upgrader.runner.step_runner import StepRunner
+from upgrader.runner.step_task import StepTask
 from upgrader.runner.stop import StopToken
 from upgrader.runner.through import raise_through
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason

@@ -15,9 +15,9 @@ from upgrader.errors import NoConnectionError
 from upgrader.events import EventSink, SegmentStarted, Waiting, WorkspaceFinished
 from upgrader.history.run_lock import Holder
 from upgrader.model import AttemptStatus, Direction, FailureLimit, Progress, Scope, Workspace
-from upgrader.runner.execution import LeftOut, StepTask
 from upgrader.runner.result import RunReport, StepResult
 from upgrader.runner.step_runner import StepRunner
+from upgrader.runner.step_task import LeftOut, StepTask
 from upgrader.runner.stop import StopToken
 from upgrader.runner.workspace_lock import WorkspaceBusy
 from upgrader.runner.workspace_queue import Turn, WorkspaceQueue

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from upgrader.model import AttemptStatus, FailureLimit, Progress, Workspace
-from upgrader.runner.execution import StepTask
 from upgrader.runner.result import RunReport, StepResult
+from upgrader.runner.step_task import StepTask
 from upgrader.runner.stop import StopToken
 from upgrader.runner.workspace_walk import SegmentParts
 from upgrader.sequence.plan import WorkspaceTask

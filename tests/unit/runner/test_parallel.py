@@ -16,9 +16,9 @@ from tests.unit.runner.lanes import FakeLane, Stage, arguments, fake_steps
 from upgrader.errors import ConnectionLostError, NoConnectionError, RunSupersededError
 from upgrader.events import Notice, SegmentFinished, WorkspaceFinished
 from upgrader.model import AttemptStatus, FailureLimit
-from upgrader.runner.execution import LeftOut, StepTask
 from upgrader.runner.parallel import ThreadedExecutor
 from upgrader.runner.segment import SequentialExecutor
+from upgrader.runner.step_task import LeftOut, StepTask
 from upgrader.runner.stop import HardStop
 
 IDS = [f"w{number:02}" for number in range(20)]

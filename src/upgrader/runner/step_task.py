@@ -1,0 +1,49 @@
+"""One step to run in one scope, and what may become of it beside an outcome."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from upgrader.model import Direction, Scope, Step, Workspace
+
+
+class LeftOut(Exception):  # noqa: N818 - not an error: the workspace went away since it was listed
+    """The workspace is gone, or out of scope."""
+
+
+class DoneElsewhere(Exception):  # noqa: N818 - not an error: a second runner did it
+    """The step is done: another runner has come first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepTask:
+    """One step to run in one scope, or to take back there.
+
+    Attributes:
+        workspace: None for an instance step.
+        tried: whether there is an earlier attempt.
+        is_first: whether it is the first step in this workspace in this segment: the workspace is looked at
+            again right before it.
+        is_resumed: whether somebody else may have been at work on the workspace since the survey.
+        life: the life of the workspace's id in which it was planned; None where the run enrolled it itself.
+    """
+
+    step: Step
+    workspace: Workspace | None = None
+    index: int = 0
+    total: int = 0
+    tried: bool = False
+    is_first: bool = False
+    is_resumed: bool = False
+    direction: Direction = Direction.UP
+    life: int | None = None
+
+    @property
+    def migrates_data(self) -> bool:
+        """Whether `run_data_migration` comes first; there is none on the way down."""
+        return self.step.has_data_migration and self.direction is Direction.UP
+
+    @property
+    def scope(self) -> Scope:
+        """Where it runs."""
+        return Scope(self.workspace.id if self.workspace else None)

@@ -1,0 +1,95 @@
+"""Whose turn it is: fresh workspaces, those that a lane gave back, those that somebody else holds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.runner.lanes import FakeLane, Stage, arguments, fake_steps
+from upgrader.events import Waiting, WorkspaceFinished
+from upgrader.history.run_lock import Holder
+from upgrader.runner.parallel import ThreadedExecutor
+from upgrader.runner.segment import SegmentExecutor, SequentialExecutor
+from upgrader.runner.step_task import StepTask
+from upgrader.runner.workspace_lock import WorkspaceBusy
+from upgrader.runner.workspace_queue import Turn, WorkspaceQueue
+from upgrader.sequence.plan import WorkspaceTask
+
+STEPS = fake_steps("first", "second")
+
+
+def ids(turns: list[Turn | None]) -> list[str | None]:
+    return [turn.task.workspace_id if turn else None for turn in turns]
+
+
+def test_turns_come_in_order_and_what_was_given_back_comes_next():
+    """What is put off comes back only when it is released, in the order of the workspaces."""
+    queue = WorkspaceQueue([WorkspaceTask(id_, tuple(STEPS)) for id_ in "abcd"])
+    first, second = queue.take(), queue.take()
+    assert first is not None
+    assert second is not None
+    queue.put_off(second)
+    queue.put_off(first)
+    assert (len(queue), queue.waiting_ids) == (4, {"a", "b"})
+    third = queue.take()
+    assert third is not None
+    queue.put_back(third)
+    assert ids([queue.take(), queue.take(), queue.take()]) == ["c", "d", None]
+    queue.release(["b", "a", "x"])
+    assert ids([queue.take(), queue.take(), queue.take()]) == ["a", "b", None]
+    assert len(queue) == 0
+
+
+def test_what_is_left_counts_the_steps_that_are_not_done():
+    """Fresh ones, those given back half-way, and those put off."""
+    queue = WorkspaceQueue([WorkspaceTask(id_, tuple(STEPS)) for id_ in "abc"])
+    half, busy = queue.take(), queue.take()
+    assert half is not None
+    assert busy is not None
+    half.steps_done = 1
+    queue.put_back(half)
+    queue.put_off(busy)
+    assert sum(turn.steps_left for turn in queue.drain()) == 1 + 2 + 2
+    assert len(queue) == 0
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_a_workspace_that_is_held_comes_last_and_is_looked_at_anew(lanes: int):
+    """It is tried again where it stood, once its holder is gone; meanwhile it is told who that is."""
+    stage, held = Stage(), {"b": 2, "d": 3}  # how often somebody is found to hold them
+    looks: list[frozenset[str]] = []
+    ran: list[tuple[str, str, bool]] = []
+
+    def find_holders(workspace_ids: Collection[str]) -> Mapping[str, Holder]:
+        looks.append(frozenset(workspace_ids))
+        found = {
+            id_: Holder(7, "psql", None, None, None, None, None) for id_ in workspace_ids if held[id_] > 0
+        }
+        for id_ in found:
+            held[id_] -= 1
+        return found
+
+    def command(task: StepTask) -> None:
+        assert task.workspace is not None
+        if task.step.name == "second" and held.get(task.workspace.id, 0) > 0:
+            raise WorkspaceBusy
+        ran.append((task.workspace.id, task.step.name, task.is_resumed))
+
+    parts = replace(stage.parts, find_holders=find_holders)
+    given = [FakeLane(command) for _ in range(lanes)]
+    run: SegmentExecutor = SequentialExecutor(parts, steps=given[0])  # type: ignore[arg-type]  # a fake
+    if lanes > 1:
+        run = ThreadedExecutor(parts, lanes=given, terminate=lambda pids: None)  # type: ignore[arg-type]  # fakes
+
+    assert run.run(*arguments(STEPS, *"abcde")) == set()
+
+    assert len(ran) == len({pair[:2] for pair in ran}) == 10, "every step once"
+    assert {pair[:2] for pair in ran if pair[2]} == {("b", "second"), ("d", "second")}
+    assert looks[0] <= {"b", "d"}
+    assert {event.reason for event in stage.sink.of(Waiting)} == {"workspace-lock"}
+    assert "pid 7 (psql), which holds workspace" in stage.sink.of(Waiting)[0].message
+    finished = [event.workspace.id for event in stage.sink.of(WorkspaceFinished)]
+    assert set(finished[-2:]) == {"b", "d"}
+    assert stage.report.completed == 10
