@@ -33,7 +33,7 @@ class Kind:
     when: str
 
 
-# The shares come to 0.8: the other kills are of runs that were to end a killed one.
+# The shares come to 0.75: the other kills are of runs that were to end a killed one.
 BOUNDARY = Kind("boundary", 0.14, "at a boundary")
 MOMENT = Kind("moment", 0.05, "at a random moment, from another process")
 COMMIT = Kind("commit", 0.03, "with a COMMIT at work (a deferred trigger that sleeps)")
