@@ -247,11 +247,13 @@ def test_cancel_in_one_workspace(project: Project):
     with project.connect() as connection:
         for id_ in ("acme", "globex"):
             connection.execute(f"create table ws_{id_}.note (id int primary key, n int default 0)".encode())
-            connection.execute(f"insert into ws_{id_}.note select generate_series(1, 500)".encode())
+            connection.execute(f"insert into ws_{id_}.note select generate_series(1, 2000)".encode())
     project.workspace("1.0.0", 1, "FillNote", migrate="ctx.backfill('note', set_={'n': 'n + 1'})")
     with upgrading(project, *SLOWLY) as process:
-        assert listed(project)[0]["workspace_id"] == "acme"
-        assert_code(project.run_cli("backfill", "cancel", str(listed(project)[0]["id"])), 0)
+        found = listed(project)[0]
+        assert found["workspace_id"] == "acme"
+        assert_code(project.run_cli("backfill", "pause", str(found["id"])), 0)
+        assert_code(project.run_cli("backfill", "cancel", str(found["id"])), 0)
         _, err = process.communicate(timeout=120)
     assert process.returncode == 1, err
     statuses = project.query(
@@ -260,4 +262,4 @@ def test_cancel_in_one_workspace(project: Project):
     assert statuses == [("acme", "interrupted"), ("globex", "completed")]
     assert_code(project.run_cli("upgrade"), 0)
     for id_ in ("acme", "globex"):
-        assert project.query(f"select n, count(*) from ws_{id_}.note group by n") == [(1, 500)]
+        assert project.query(f"select n, count(*) from ws_{id_}.note group by n") == [(1, 2000)]
