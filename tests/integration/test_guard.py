@@ -261,8 +261,8 @@ select array_remove(array[
     case when exists (select from pg_class where relnamespace = pg_my_temp_schema()) then 'temporary table' end,
     case when exists (select from pg_prepared_statements) then 'prepared statement' end,
     case when exists (select from pg_cursors where name <> '') then 'cursor' end,
-    case when (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) <> 1
-        then 'advisory lock' end
+    case when (select count(*) from pg_locks where locktype = 'advisory' and pid = pg_backend_pid()) <> 2
+        then 'advisory lock' end  -- beside the fence and the workspace's own
 ], null)
 """
 
