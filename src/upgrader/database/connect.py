@@ -47,6 +47,7 @@ _QUESTION = re.compile(r"\s*Is the server running (?:on|locally)[^?]*\?")
 _OPTIONAL_SETTING = "client_connection_check_interval"
 # Text that is its own literal between apostrophes, as nearly all of it is: psycopg takes ten times as long.
 _PLAIN = re.compile(r"[^'\\\0]*")
+_PLAIN_NAME = re.compile(r"[a-z0-9_]+")
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,8 @@ def literal(value: object) -> str:
 @lru_cache(maxsize=1024)
 def identifier(*parts: str) -> str:
     """Write a possibly qualified name as an SQL identifier."""
+    if len(parts) == 1 and _PLAIN_NAME.fullmatch(parts[0]):  # one for each workspace
+        return f'"{parts[0]}"'
     return sql.Identifier(*parts).as_string(None)
 
 

@@ -85,9 +85,10 @@ def install_guard(connection: Connection) -> None:
 
 def enter_guard(connection: Connection, observer: StatementObserver | None = None) -> None:
     """Begin to guard: from here on author code runs on the connection."""
-    connection.info[_IN_STEP] = True
-    connection.info[_OBSERVER] = observer
-    connection.info[_TRANSACTION] = next(_transactions)
+    info = connection.info
+    info[_IN_STEP] = True
+    info[_OBSERVER] = observer
+    info[_TRANSACTION] = next(_transactions)
 
 
 def leave_guard(connection: Connection) -> None:

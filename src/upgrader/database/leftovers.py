@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import cast
 
 import psycopg
@@ -70,15 +68,21 @@ class Traces:
             self._is_plain = False
 
 
-@contextmanager
-def noting(connection: Connection, traces: Traces) -> Iterator[None]:
+class noting:  # noqa: N801 - used as a function; a generator would cost each step more than all of its notes
     """Let `traces` hear of each statement that is executed in the block."""
-    connection.info[NOTE] = traces.note
-    try:
-        yield
-    finally:
-        if not connection.closed and not connection.invalidated:
-            connection.info.pop(NOTE, None)
+
+    def __init__(self, connection: Connection, traces: Traces) -> None:
+        """Begin with the block."""
+        self._connection, self._traces = connection, traces
+
+    def __enter__(self) -> None:
+        """Let them be noted."""
+        self._connection.info[NOTE] = self._traces.note
+
+    def __exit__(self, *_: object) -> None:
+        """Note no more."""
+        if not self._connection.closed and not self._connection.invalidated:
+            self._connection.info.pop(NOTE, None)
 
 
 def guarded(error: BaseException) -> BaseException:

@@ -151,6 +151,10 @@ class Trial:
             nested.rollback()
         self._execute(f"rollback to savepoint {_SAVEPOINT}; release savepoint {_SAVEPOINT}")
 
+    def set_search_path(self, schema: str | None) -> None:
+        """Let names be looked up in one schema until something else is set; None: where the role looks."""
+        self._execute(f"set local search_path = {'default' if schema is None else literal(schema)}")
+
     def probe(self, query: str) -> tuple[object, ...] | None:
         """Look at something inside the transaction."""
         cursor = self._session.driver.execute(query.encode())

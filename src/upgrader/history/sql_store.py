@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import islice
 
 import psycopg
@@ -222,26 +223,16 @@ class SqlHistoryStore:
 
     def completion(self, attempt: Attempt, token: str, *, is_running: bool, traces: Traces) -> str:
         """Give the SQL that checks a step's transaction and records it as completed, for the same transaction."""
-        arguments = ", ".join(
-            literal(value)
-            for value in (
-                token,
-                attempt.name,
-                attempt.kind,
-                attempt.version,
-                attempt.scope.workspace_id,
-                attempt.attempt,
-                attempt.executed_by_version,
-                attempt.checksum,
-                is_running,
-                traces.dropped_on_commit,
-                traces.may_hold_locks,
-                attempt.direction.value,
-                attempt.life,
-                self._own_lock(attempt.scope) if traces.may_hold_locks else None,
-            )
+        scope, may_hold_locks = attempt.scope, traces.may_hold_locks
+        own_lock = self._own_lock(scope) if may_hold_locks else None
+        return (
+            f"select {identifier(self._schema, 'complete_step')}({literal(token)},"
+            f" {_literals(attempt.name, attempt.kind, attempt.version)},"
+            f" {literal(scope.workspace_id)}, {attempt.attempt},"
+            f" {_literals(attempt.executed_by_version, attempt.checksum)},"
+            f" {is_running}, {traces.dropped_on_commit}, {may_hold_locks}, {literal(attempt.direction.value)},"
+            f" {literal(attempt.life)}, {literal(own_lock)})"
         )
-        return f"select {identifier(self._schema, 'complete_step')}({arguments})"
 
     def check(self, token: str, scope: Scope) -> str:
         """Give the SQL that checks a transaction of a data migration, which has no row of its own."""
@@ -388,6 +379,12 @@ class SqlHistoryStore:
         if text is None or encoding in ("UTF8", "SQL_ASCII"):
             return text
         return text.encode("ascii", errors="backslashreplace").decode()
+
+
+@lru_cache
+def _literals(*values: str) -> str:
+    """Write what is the same for all workspaces of a step."""
+    return ", ".join(map(literal, values))
 
 
 def is_forgotten(error: BaseException) -> bool:

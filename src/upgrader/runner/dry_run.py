@@ -258,9 +258,12 @@ class DryRun:
 
     def _look_again(self, workspace: Workspace) -> Workspace:
         source = self._parts.steps.parts.source
+        self._trial.set_search_path(workspace.schema)
         seen = source.read_probe(workspace, self._trial.probe(source.probe(workspace)))
         if seen.workspace is None:
             raise LeftOut
+        if seen.workspace.schema != workspace.schema:
+            return self._look_again(seen.workspace)
         if not seen.is_schema_usable:
             # Told as the failure of its first step.
             return Workspace(seen.workspace.id, None, seen.workspace.display_name, "schema missing")

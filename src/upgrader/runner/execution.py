@@ -63,7 +63,10 @@ class Execution:
         )
         self.tries = 1
         self.paused_seconds = 0.0
-        self._migration = DataMigration(parts, task.step, task.scope, transactions=self)
+
+    @cached_property
+    def _migration(self) -> DataMigration:
+        return DataMigration(self._parts, self._task.step, self._task.scope, transactions=self)
 
     @cached_property
     def _backfills(self) -> Backfills:
@@ -159,7 +162,7 @@ class Execution:
     def _in_transaction(self) -> None:
         """Run the step's transaction; what has to be proven of a table before it is, and it is begun anew."""
         proofs = NotNullProofs(self._repeat, self._short_transaction)
-        with proofs.withdrawn_on_failure():
+        try:
             while True:
                 try:
                     self._repeat(self._one_transaction)
@@ -167,6 +170,9 @@ class Execution:
                 except ProofNeeded as needed:
                     proofs.give(needed)
                 self._command = self._parts.commands.create(self._task.step.name)
+        except Exception as error:
+            proofs.withdraw_after(error)
+            raise
 
     def _repeat(self, transaction: Callable[[], None]) -> None:
         """Call what is one transaction, and again after a lock timeout, deadlock or serialization failure."""

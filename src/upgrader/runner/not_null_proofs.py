@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 
 from sqlalchemy import Connection
 
@@ -64,21 +64,16 @@ class NotNullProofs:
             self._do(lambda connection: refuse_nulls(connection, found))
             raise
 
-    @contextmanager
-    def withdrawn_on_failure(self) -> Iterator[None]:
-        """Take back what was proven where the block fails: of a failed step nothing is left behind."""
-        try:
-            yield
-        except Exception as error:
-            for needed in self._given.values():
-                try:
-                    self._withdraw(needed)
-                except Exception as other:
-                    error.add_note(
-                        f"the check of set_not_null() on {needed.relation} is still there ({other}); the next attempt"
-                        " goes on with it"
-                    )
-            raise
+    def withdraw_after(self, error: Exception) -> None:
+        """Take back what was proven: of a failed step nothing is left behind. What stays is noted on its error."""
+        for needed in self._given.values():
+            try:
+                self._withdraw(needed)
+            except Exception as other:
+                error.add_note(
+                    f"the check of set_not_null() on {needed.relation} is still there ({other}); the next attempt"
+                    " goes on with it"
+                )
 
     def _look(self, needed: ProofNeeded) -> Nullable:
         found: list[Nullable] = []

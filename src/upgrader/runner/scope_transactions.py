@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -79,8 +80,8 @@ class ScopeTransactions:
             self.workspace.schema == "$user"
         ):  # in search_path that is the role's own schema, however it is quoted
             raise _schema_missing("$user")
-        schemas = (self.workspace.schema, *self._parts.settings.search_path_extra)
-        return {"search_path": ", ".join(identifier(schema) for schema in schemas)}
+        after = _further(self._parts.settings.search_path_extra)
+        return {"search_path": identifier(self.workspace.schema) + after}
 
     def _open(self, settings: Mapping[str, str], probe: str) -> StepTransaction:
         task = self._task
@@ -113,7 +114,7 @@ class ScopeTransactions:
             return self._parts.source.probe(workspace, self.lock.column)
         if workspace is not None and workspace.schema is not None:
             schema = literal(workspace.schema)
-            return f"select (current_schema() is not distinct from {schema}::name)::text, {self.lock.column}"
+            return f"select (current_schema() = {schema}::name)::text, {self.lock.column}"
         return f"select {self.lock.column}"
 
     def _check_search_path(
@@ -131,16 +132,21 @@ class ScopeTransactions:
         if seen.workspace is None:
             transaction.rollback()
             raise LeftOut
-        if not seen.is_schema_usable:
-            transaction.rollback()
-            raise _schema_missing(seen.workspace.schema)
         if seen.workspace.schema != workspace.schema:
             transaction.rollback()
             self.workspace = seen.workspace
             return False
+        if not seen.is_schema_usable:
+            transaction.rollback()
+            raise _schema_missing(seen.workspace.schema)
         self.workspace = seen.workspace
         self._probe_is_due = False
         return True
+
+
+@lru_cache
+def _further(schemas: tuple[str, ...]) -> str:
+    return "".join(f", {identifier(schema)}" for schema in schemas)
 
 
 def _schema_missing(schema: str | None) -> StepError:

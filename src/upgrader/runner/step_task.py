@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from upgrader.model import Direction, Scope, Step, Workspace
 
@@ -15,7 +16,7 @@ class DoneElsewhere(Exception):  # noqa: N818 - not an error: a second runner di
     """The step is done: another runner has come first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepTask:
     """One step to run in one scope, or to take back there.
 
@@ -43,7 +44,7 @@ class StepTask:
         """Whether `run_data_migration` comes first; there is none on the way down."""
         return self.step.has_data_migration and self.direction is Direction.UP
 
-    @property
+    @cached_property
     def scope(self) -> Scope:
         """Where it runs."""
         return Scope(self.workspace.id if self.workspace else None)

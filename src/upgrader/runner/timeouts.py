@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from upgrader.model import Step
 from upgrader.runner.options import RunSettings
@@ -10,7 +11,7 @@ from upgrader.runner.options import RunSettings
 _LOCK, _STATEMENT, _IDLE = "lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Timeouts:
     """What holds for one step; 0 means without end.
 
@@ -29,7 +30,7 @@ class Timeouts:
     concurrent_wait_seconds: float
     _overrides: tuple[tuple[str, str], ...] = ()
 
-    @property
+    @cached_property
     def transactional(self) -> dict[str, str]:
         """The settings of the step's transaction; the run's own are those of the session."""
         return {_LOCK: _milliseconds(self.lock_seconds), **dict(self._overrides)}

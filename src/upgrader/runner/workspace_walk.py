@@ -80,7 +80,8 @@ class WorkspaceWalk:
         self._workspaces = workspaces
         self._progress = progress
         self._queue = WorkspaceQueue(tasks)
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._running = 0
         self._is_halted = self._is_closed = False
         self._started = time.perf_counter()
@@ -104,7 +105,7 @@ class WorkspaceWalk:
         """
         while True:
             may_take = is_wanted()
-            with self._changed:
+            with self._lock:
                 if self._is_over():
                     return None
                 turn = self._queue.take() if may_take else None
@@ -166,7 +167,7 @@ class WorkspaceWalk:
             is_cut_off: what lanes that were left behind still come to is not told, and what was left is counted
                 by whoever knows what was due.
         """
-        with self._changed:
+        with self._lock:
             self._is_closed = True
             self._bring_into_order()
             report = self._parts.report
@@ -190,7 +191,7 @@ class WorkspaceWalk:
         for number in range(turn.steps_done, len(turn.task.steps)):
             step = turn.task.steps[number]
             if number and (self._is_halted or self._parts.stop.requested):
-                with self._changed:
+                with self._lock:
                     self._parts.report.left += turn.steps_left
                 return StepResult(step, Scope(workspace.id), 0, AttemptStatus.INTERRUPTED, 0.0)
             self._parts.check_lock()
@@ -215,12 +216,12 @@ class WorkspaceWalk:
         return None
 
     def _add(self, result: StepResult) -> None:
-        with self._changed:
+        with self._lock:
             if not self._is_closed:
                 self._parts.report.add(result)
 
     def _count(self, workspace: Workspace, end: StepResult | None, *, is_left_out: bool) -> str:
-        with self._changed:
+        with self._lock:
             if is_left_out:
                 outcome = "left-out"
                 self._result.left_out += 1
@@ -231,7 +232,7 @@ class WorkspaceWalk:
         return outcome
 
     def _end_turn(self, *, put_back: Turn | None = None, put_off: Turn | None = None) -> None:
-        with self._changed:
+        with self._lock:
             self._running -= 1
             if put_back is not None:
                 self._queue.put_back(put_back)
@@ -251,7 +252,7 @@ class WorkspaceWalk:
     def _look_for_holders(self, waiting: Collection[str]) -> None:
         """Let workspaces that nobody holds any more come back; tell who holds the others."""
         holders = self._parts.find_holders(waiting)
-        with self._changed:
+        with self._lock:
             self._queue.release(id_ for id_ in waiting if id_ not in holders)
             self._changed.notify_all()
         now = time.monotonic()
