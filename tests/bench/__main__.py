@@ -4,42 +4,71 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol
 
+from tests.bench import backfill, client, columns, locks, machine, memory, pending, skew
 from tests.bench import help as help_
-from tests.bench import locks, machine, memory, pending, rate
-from tests.bench.page import Findings
-from tests.bench.stage import open_stage
+from tests.bench.findings import Section
+from tests.bench.page import page
+from tests.bench.stage import Stage, open_stage
 
-_Found = TypeVar("_Found")
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "BENCHMARKS.md"
 
 
-def main() -> int:
-    """Run."""
+class Measurement(Protocol):
+    """Measures something on a server."""
+
+    def __call__(self, stage: Stage, *, quick: bool) -> Section:
+        """Measure; `quick` only tries it, on a small scale."""
+
+
+MEASUREMENTS: Mapping[str, Measurement] = {
+    "help": help_.measure,
+    "columns": columns.measure,
+    "network": columns.measure_networked,
+    "skew": skew.measure,
+    "pending": pending.measure,
+    "backfill": backfill.measure,
+    "client": client.measure,
+    "memory": memory.measure,
+    "locks": locks.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run; the page is written where everything was measured."""
+    given = _parse(arguments)
+    names = given.only or list(MEASUREMENTS)
+    with open_stage() as stage:
+        sections = [_measure(name, stage, quick=given.quick) for name in names]
+        text = page(sections, machine.describe(stage.url))
+    print(text)
+    if not given.quick and not given.only:
+        PAGE.write_text(text, encoding="utf-8")
+    return 0 if all(row.is_met is not False for section in sections for row in section.rows) else 1
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="try everything on a small scale; write nothing")
-    quick = parser.parse_args().quick
-    with open_stage() as stage:
-        findings = Findings(
-            machine=machine.describe(stage.url),
-            help=_told("--help", lambda: help_.measure(stage, quick=quick)),
-            rates=_told("rate", lambda: rate.measure(stage, quick=quick)),
-            pending=_told("nothing pending", lambda: pending.measure(stage, quick=quick)),
-            memory=_told("memory", lambda: memory.measure(stage, quick=quick)),
-            locks=_told("locks", lambda: locks.measure(stage, quick=quick)),
-        )
-    print(findings.text)
-    if not quick:
-        PAGE.write_text(findings.text, encoding="utf-8")
-    return 0 if all(row.is_met for row in findings.rows) else 1
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=list(MEASUREMENTS),
+        help="measure this alone (repeatable); write nothing",
+    )
+    return parser.parse_args(arguments)
 
 
-def _told(what: str, action: Callable[[], _Found]) -> _Found:
-    print(f"measuring: {what} …", file=sys.stderr, flush=True)
-    return action()
+def _measure(name: str, stage: Stage, *, quick: bool) -> Section:
+    print(f"measuring: {name} …", file=sys.stderr, flush=True)
+    started = time.perf_counter()
+    section = MEASUREMENTS[name](stage, quick=quick)
+    print(f"  {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+    return section
 
 
 if __name__ == "__main__":

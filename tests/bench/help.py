@@ -7,22 +7,30 @@ import importlib
 from functools import partial
 from pathlib import Path
 
-from tests.bench.blocks import Times, in_turns, timed
+from tests.bench.blocks import in_turns, timed
+from tests.bench.findings import Section, at_most, milliseconds
 from tests.bench.stage import Stage, run_quietly
 from tests.support.project import Project
 
 RUNS = 21
+BAR = 0.6
 _PACKAGES = ("upgrader", "alembic", "mako", "sqlalchemy", "typer", "rich", "click", "packaging", "pydantic")
 
 
-def measure(stage: Stage, *, quick: bool) -> Times:
+def measure(stage: Stage, *, quick: bool) -> Section:
     """Run both in turns as processes."""
     _compile()
     with stage.project("help") as project:
-        return in_turns(
+        times = in_turns(
             {name: partial(_run, project, name) for name in ("upgrader", "alembic")},
             blocks=3 if quick else RUNS,
         )
+    told = f"{milliseconds(times.median('upgrader'))} to {milliseconds(times.median('alembic'))}"
+    ratio = times.median_ratio("upgrader", "alembic")
+    note = f"[^help]: Whole processes, bytecode compiled, in turns; median of the ratios of {RUNS} pairs."
+    return Section(
+        [at_most("`upgrader --help`, time beside `alembic --help` [^help]", ratio, BAR, told)], [note]
+    )
 
 
 def _run(project: Project, program: str, block: int) -> float:

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,17 +32,25 @@ class Stage:
     folder: Path
 
     @contextmanager
-    def project(self, name: str) -> Iterator[Project]:
-        """Make a project on a new database; both are gone afterwards."""
+    def database(self, name: str) -> Iterator[str]:
+        """Make a database and give its name; it is gone afterwards."""
         database = f"bench_{name}_{secrets.token_hex(4)}"
-        folder = self.folder / database
-        folder.mkdir()
         with psycopg.connect(self.url, autocommit=True) as admin:
             admin.execute(f"create database {database}".encode())
             try:
-                yield Project.create(folder, with_parameters(self.url, dbname=database))
+                yield database
             finally:
                 admin.execute(f"drop database {database} with (force)".encode())
+
+    @contextmanager
+    def project(self, name: str) -> Iterator[Project]:
+        """Make a project on a new database; both are gone afterwards."""
+        with self.database(name) as database:
+            folder = self.folder / database
+            folder.mkdir()
+            try:
+                yield Project.create(folder, with_parameters(self.url, dbname=database))
+            finally:
                 shutil.rmtree(folder)
 
 
@@ -80,17 +88,45 @@ def make_workspaces(project: Project, count: int, *, with_schemas: bool) -> None
         connection.execute("analyze")
 
 
-def run_program(project: Project, *arguments: str) -> dict[str, Any]:
-    """Run the program with `--json` in a project and give its document.
+def run_program(
+    project: Project, *arguments: str, url: str | None = None, exit_codes: Collection[int] = (0,)
+) -> dict[str, Any]:
+    """Run the program with `--json` as a process and give its document.
+
+    Args:
+        url: another way to the project's database.
+        exit_codes: with which it may end.
 
     Raises:
-        RuntimeError: it did not exit with 0.
+        RuntimeError: it ended with another exit code.
     """
-    done = project.run_cli(*arguments, "--json", timeout=PROCESS_SECONDS)
-    if done.returncode:
+    done = subprocess.run(
+        [str(PROGRAM), *arguments, "--json"],
+        cwd=project.directory,
+        env=project.environment({"UPGRADER_DATABASE_URL": url} if url else None),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PROCESS_SECONDS,
+        check=False,
+    )
+    if done.returncode not in exit_codes:
         raise RuntimeError(f"upgrader {' '.join(arguments)} exited with {done.returncode}: {done.stderr}")
     document: dict[str, Any] = json.loads(done.stdout)
     return document
+
+
+def start_program(project: Project, *arguments: str, output: Path) -> subprocess.Popen[bytes]:
+    """Start the program with `--json`, its document going to a file; the caller waits for its end."""
+    with output.open("wb") as stdout:
+        return subprocess.Popen(
+            [str(PROGRAM), *arguments, "--json"],
+            cwd=project.directory,
+            env=project.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=subprocess.DEVNULL,
+        )
 
 
 def run_quietly(project: Project, *command: str) -> None:
