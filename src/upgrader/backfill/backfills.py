@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import psycopg
+from sqlalchemy import Connection, CursorResult
 
 from upgrader.backfill.batch_loop import BatchLoop
 from upgrader.backfill.batch_plan import WITHOUT_WHOLE_READS, reads_more_than_its_rows
@@ -13,6 +15,7 @@ from upgrader.backfill.control import BackfillStopped, Governor, Pacer
 from upgrader.backfill.ground import Ground
 from upgrader.backfill.options import Resumption
 from upgrader.backfill.statement import BatchChange
+from upgrader.backfill.table import WalkedTable
 from upgrader.backfill.walk import Given, OpenBatch, Walk, WalkParts
 from upgrader.database.message import send_message
 from upgrader.errors import StepError
@@ -20,6 +23,8 @@ from upgrader.events import Notice
 
 Row = Sequence[str | None]
 _STATEMENT_CHARACTERS = 2000
+# The first batch is no sign: it is open below, and with old statistics looks like most of the table.
+_WASTEFUL_BATCHES = 3
 
 MakePacer = Callable[[int | None], Pacer]
 """Makes the pacer of a walk; given the most rows that the author wants in a batch."""
@@ -44,7 +49,7 @@ class Backfills:
     _labels: set[str] = field(default_factory=set)
     _pacers: dict[str, Pacer] = field(default_factory=dict)
     _loops: list[BatchLoop] = field(default_factory=list)
-    _told_of_plan: set[str] = field(default_factory=set)
+    _wasteful: dict[str, int] = field(default_factory=dict)
 
     @property
     def stopped(self) -> BackfillStopped | None:
@@ -98,7 +103,7 @@ class Backfills:
         """
         change = BatchChange(update=update, set_=set_, from_=from_, where=where)
         walk = self._walk(table, key, label, batch_size, filters=where is not None)
-        walk.start()
+        walk.start(lambda connection, table: _try_on_nothing(change, connection, table))
         while not walk.is_finished:
             try:
                 with walk.batch() as batch:
@@ -203,30 +208,33 @@ class Backfills:
     def _apply(self, change: BatchChange, batch: OpenBatch) -> None:
         if not batch.stretch.rows and not self.parts.ground.is_trial:
             return
-        wanted = batch.stretch.range
+        table, wanted = batch.table, batch.stretch.range
         looks_back = batch.key.is_ctid and change.where is not None
-        sql = change.counting_sql(batch.table, wanted) if looks_back else change.sql(batch.table, wanted)
-        self._see_to_plan(sql, batch)
-        result = batch.connection.exec_driver_sql(sql, execution_options={"no_parameters": True})
-        if looks_back:
-            changed, still_left = result.one()
-            batch.changed = changed
-            batch.is_clearing = not still_left if changed else None
+        if batch.stretch.is_sweep:
+            sql = change.sweeping_sql(table, wanted, rows=batch.stretch.rows)
+            batch.look.end()
         else:
-            batch.changed = result.rowcount
+            sql = change.counting_sql(table, wanted) if looks_back else change.sql(table, wanted)
+            self._see_to_plan(sql, batch)
+        result = _execute(batch.connection, sql)
+        if looks_back:
+            changed, still_left, *found = tuple(result.one())
+            batch.is_clearing = not still_left if changed else None
+            batch.found = found[0] if found else None
 
     def _see_to_plan(self, sql: str, batch: OpenBatch) -> None:
         """Keep the planner from reading the whole table for the batch."""
-        explain = f"explain (format json) {sql}"
-        if not self._wastes(batch, batch.look.end, explain):
+        table, explain = str(batch.table), f"explain (format json) {sql}"
+        if not self._wastes(batch, batch.look.end, explain) or not self._wastes(
+            batch, self._send, f"{WITHOUT_WHOLE_READS}; {explain}"
+        ):
+            self._wasteful[table] = 0
             return
-        if not self._wastes(batch, self._send, f"{WITHOUT_WHOLE_READS}; {explain}"):
-            return
-        if str(batch.table) not in self._told_of_plan:
-            self._told_of_plan.add(str(batch.table))
+        self._wasteful[table] = self._wasteful.get(table, 0) + 1
+        if self._wasteful[table] == _WASTEFUL_BATCHES:
             self.parts.emit(
                 Notice(
-                    f"each batch of {batch.table} reads more of the table than its rows: look at the plan of its"
+                    f"each batch of {table} reads more of the table than its rows: look at the plan of its"
                     " statement (EXPLAIN), and whether what it joins with has an index on the column of the join",
                     "warning",
                 )
@@ -243,3 +251,12 @@ class Backfills:
 
     def _send(self, message: str) -> Row | None:
         return send_message(self.parts.ground.driver, message)
+
+
+def _try_on_nothing(change: BatchChange, connection: Connection, table: WalkedTable) -> None:
+    _execute(connection, change.sql(table, None))
+
+
+def _execute(connection: Connection, sql: str) -> CursorResult[Any]:
+    # Without parameters the driver takes a % for what it is.
+    return connection.exec_driver_sql(sql, execution_options={"no_parameters": True})

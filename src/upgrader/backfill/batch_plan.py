@@ -25,7 +25,7 @@ def reads_more_than_its_rows(plan: str, table: WalkedTable, key: WalkKey, *, row
         plan: as EXPLAIN (FORMAT JSON) gives it.
         rows: of the batch.
     """
-    if table.is_partitioned or rows > _LARGE_SHARE * (table.rows_estimated or 0):
+    if table.is_partitioned or rows > _LARGE_SHARE * table.most_rows:
         return False
     scans = [node for node in _nodes(json.loads(plan)[0]["Plan"]) if _is_scan_of(node, table)]
     return any(not _is_bounded(node, key) for node in scans)

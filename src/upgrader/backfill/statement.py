@@ -52,8 +52,9 @@ class BatchChange:
     def _check_set(self) -> None:
         if not self.set_:
             raise StepError("set_ of the backfill is empty", hint='name columns: set_={"total": "net + tax"}')
-        for part in (*self.set_.values(), self.from_, self.where):
-            if part is not None and not isinstance(part, str):
+        optional = [part for part in (self.from_, self.where) if part is not None]
+        for part in (*self.set_.values(), *optional):
+            if not isinstance(part, str):
                 raise StepError(
                     f"{part!r} in a backfill is no SQL",
                     hint='values are SQL expressions as text: "0", "\'new\'"',
@@ -71,6 +72,25 @@ class BatchChange:
             f"{self.sql(table, batch)} returning ({_closed(self.where or 'false')}) is true as is_left"
         )
         return f"with changed as ({returning}) select count(*), count(*) filter (where is_left) from changed"
+
+    def sweeping_sql(self, table: WalkedTable, batch: KeyRange, *, rows: int) -> str:
+        """Give the statement for rows wherever they are: found in one look at the whole table, then changed.
+
+        What is found in one snapshot cannot hide from it by moving. It tells, after what `counting_sql` tells, how
+        many rows it found: one that moves between the two is left for the next time.
+        """
+        place = f"{table.qualified}.ctid"
+        source = f", {_closed(self.from_)}" if self.from_ else ""
+        where = f"({_closed(self.where or 'true')})"
+        found = (
+            f"select {place} as place from {table.in_from}{source}"
+            f" where {where} and {batch.condition(table.qualified)} limit {rows}"
+        )
+        changed = self._update(table, f"{place} = any (array(select found.place from found))")
+        return (
+            f"with found as materialized ({found}), changed as ({changed} returning {where} is true as is_left)"
+            " select count(*), count(*) filter (where is_left), (select count(*) from found) from changed"
+        )
 
     def _update(self, table: WalkedTable, condition: str) -> str:
         columns = ", ".join(f"{column} = {_closed(value)}" for column, value in (self.set_ or {}).items())

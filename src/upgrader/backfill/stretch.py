@@ -10,16 +10,17 @@ import psycopg
 from upgrader.backfill.checkpoint import Checkpoint
 from upgrader.backfill.keys import WalkKey
 from upgrader.backfill.ranges import EXACT, KeyRange, KeyValue, count_of, end_of_batch, upper_end
-from upgrader.backfill.table import WalkedTable
+from upgrader.backfill.table import USUAL_ROWS_PER_PAGE, WalkedTable
 from upgrader.database.message import send_message
 from upgrader.errors import StepError
 
 _SAVEPOINT = "upgrader_look"
 # A batch has no more pages than this (80 MB), however few rows they seem to hold.
 _MOST_PAGES = 10_000
-_USUAL_ROWS_PER_PAGE = 50.0
 _FEWEST_ROWS_PER_PAGE = 0.01
 _XID_MASK = 0xFFFFFFFF
+FIRST_SWEEP = 3
+"""The number of the first walk by ctid that is no walk but a look at the whole table at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,13 @@ class Stretch:
     Attributes:
         rows: how many there are now.
         is_last: whether nothing of the walk comes after it.
+        is_sweep: it is the whole table, where `rows` that are still to be changed are looked for.
     """
 
     range: KeyRange
     rows: int
     is_last: bool
+    is_sweep: bool = False
 
 
 class Look:
@@ -122,6 +125,11 @@ class PageStretches:
         Raises:
             StepError: the table was rewritten.
         """
+        if checkpoint.walk >= FIRST_SWEEP:
+            own = _own(checkpoint)
+            return Stretch(
+                KeyRange(self._key, None, None, own, self._since), rows, is_last=True, is_sweep=True
+            )
         assert checkpoint.upper_key is not None
         first = int(checkpoint.last_key[0]) if checkpoint.last_key else 0
         last = int(checkpoint.upper_key[0])
@@ -136,11 +144,10 @@ class PageStretches:
     def _pages(self, rows: int, checkpoint: Checkpoint, last: int) -> int:
         if not self._rows_per_page and checkpoint.rows_estimated is not None:
             self._rows_per_page = checkpoint.rows_estimated / max(last, 1)
-        return min(max(1, int(rows / (self._rows_per_page or _USUAL_ROWS_PER_PAGE))), _MOST_PAGES)
+        return min(max(1, int(rows / (self._rows_per_page or USUAL_ROWS_PER_PAGE))), _MOST_PAGES)
 
     def _count(self, look: Look, checkpoint: Checkpoint, first: int, end: int, *, is_last: bool) -> Stretch:
-        own = tuple(sorted({number & _XID_MASK for number in checkpoint.own_transactions}))
-        wanted = KeyRange(self._key, (str(first),), (str(end),), own, self._since)
+        wanted = KeyRange(self._key, (str(first),), (str(end),), _own(checkpoint), self._since)
         counted = look.row(count_of(self._table, wanted))
         assert counted is not None
         if int(counted[1]) != checkpoint.filenode:
@@ -149,3 +156,7 @@ class PageStretches:
                 hint="begin again at its first row: upgrader upgrade … --restart-backfill",
             )
         return Stretch(wanted, int(counted[0]), is_last)
+
+
+def _own(checkpoint: Checkpoint) -> tuple[int, ...]:
+    return tuple(sorted({number & _XID_MASK for number in checkpoint.own_transactions}))

@@ -10,6 +10,8 @@ import psycopg
 from upgrader.database.connect import identifier
 from upgrader.errors import StepError
 
+USUAL_ROWS_PER_PAGE = 50
+"""Of a table of which nothing is known: rows of about 150 bytes."""
 _ONLY = re.compile(r"\s*only\s+(?P<name>.+)", re.IGNORECASE | re.DOTALL)
 _FIND = """
 select c.oid::bigint, n.nspname, c.relname, c.relkind, coalesce(pg_relation_filenode(c.oid), 0)::bigint,
@@ -17,7 +19,8 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind, coalesce(pg_relation_file
     (select sum(case when l.reltuples > 0 and l.relpages > 0
             then l.reltuples / l.relpages * pg_relation_size(l.oid) / current_setting('block_size')::float8 end)::bigint
        from pg_class l where l.oid = c.oid and c.relkind = 'r'
-          or c.relkind = 'p' and l.oid in (select relid from pg_partition_tree(c.oid) where isleaf))
+          or c.relkind = 'p' and l.oid in (select relid from pg_partition_tree(c.oid) where isleaf)),
+    case when c.relkind = 'r' then pg_relation_size(c.oid) / current_setting('block_size')::bigint else 0 end
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = to_regclass(%s)
 """
@@ -38,6 +41,7 @@ class WalkedTable:
         filenode: changes when the table is rewritten (VACUUM FULL, TRUNCATE); 0 for a partitioned one.
         is_only: its inheritance children are left alone.
         rows_estimated: by the planner's statistics and its present size; None where there are none.
+        pages: how large it is; 0 for a partitioned one.
     """
 
     oid: int
@@ -47,6 +51,12 @@ class WalkedTable:
     is_partitioned: bool = False
     is_only: bool = False
     rows_estimated: int | None = None
+    pages: int = 0
+
+    @property
+    def most_rows(self) -> int:
+        """How many rows it has at the most, as far as one can tell: statistics may be of a time when it was empty."""
+        return max(self.rows_estimated or 0, self.pages * USUAL_ROWS_PER_PAGE)
 
     @property
     def qualified(self) -> str:
@@ -81,8 +91,8 @@ def find_table(driver: psycopg.Connection, given: str) -> WalkedTable:
         ) from error
     if row is None:
         raise StepError(f"there is no table {name} to backfill", hint="name it with its schema: core.invoice")
-    oid, schema, relname, kind, filenode, has_children, persistence, rows = row
-    table = WalkedTable(oid, schema, relname, filenode, kind == "p", match is not None, rows)
+    oid, schema, relname, kind, filenode, has_children, persistence, rows, pages = row
+    table = WalkedTable(oid, schema, relname, filenode, kind == "p", match is not None, rows, pages)
     if kind not in ("r", "p"):
         raise StepError(
             f"{table} is {_KINDS.get(kind, 'no table')} and cannot be walked in batches",

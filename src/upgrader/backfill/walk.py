@@ -12,8 +12,9 @@ is not committed. Rows that are inserted after the upper end was read are none o
 By ctid, where there is no key, three things are different. A row that a batch changes may come to lie ahead of
 the walk: rows written by the walk's own transactions are left out. A row that somebody else changes meanwhile may
 move behind the walk, or ahead of it after it was done: only `where` tells what it is. If rows that were changed do
-not meet `where` any more (which is looked at), a second walk picks up those that have moved; if they still do, or
-there is no `where`, there is one walk, and the operator is told so.
+not meet `where` any more (which is looked at), a second walk picks up those that have moved, and looks at the whole
+table in one snapshot pick up those that moved again, until one finds none. If they still do, or there is no `where`,
+there is one walk, and the operator is told so.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from upgrader.backfill.control import (
 from upgrader.backfill.ground import Ground
 from upgrader.backfill.keys import WalkKey, find_key
 from upgrader.backfill.ranges import KeyValue
-from upgrader.backfill.stretch import KeyStretches, Look, PageStretches, Stretch, StretchFinder
+from upgrader.backfill.stretch import FIRST_SWEEP, KeyStretches, Look, PageStretches, Stretch, StretchFinder
 from upgrader.backfill.table import WalkedTable, find_table
 from upgrader.backfill.trouble import passing_trouble
 from upgrader.database.retry import RetryPolicy
@@ -46,7 +47,7 @@ from upgrader.events import BackfillMoved, EventSink, Notice
 from upgrader.model import Scope, Step
 
 _TELL_EVERY_SECONDS = 1.0
-_MOST_WALKS = 3
+_MOST_SWEEPS = 50  # an application that makes such rows faster has to be mended first
 _RETRIES = RetryPolicy(initial_seconds=0.2, maximum_seconds=10.0)
 
 
@@ -104,7 +105,8 @@ class OpenBatch:
     """A batch in its transaction.
 
     Attributes:
-        changed: rows that were changed, where that is known.
+        walk: its number, by ctid only.
+        found: rows that a look at the whole table found; None for other batches.
         is_clearing: whether they are none of those to be changed any more, where that is known.
         transaction: its number, by ctid only.
         upper: the end of the table now, in the last batch of a walk by ctid: another walk goes up to there.
@@ -115,10 +117,16 @@ class OpenBatch:
     key: WalkKey
     stretch: Stretch
     look: Look
-    changed: int | None = None
+    walk: int
+    found: int | None = None
     is_clearing: bool | None = None
     transaction: int | None = None
     upper: KeyValue | None = None
+
+    @property
+    def new_rows(self) -> int:
+        """How many rows it goes through for the first time."""
+        return self.stretch.rows if self.walk == 1 else 0
 
 
 @dataclass
@@ -134,7 +142,6 @@ class Walk:
     _checkpoint: Checkpoint | None = None
     _stretch: Stretch | None = None
     _tries: int = 0
-    _changed_in_walk: int = 0
     _told: float = 0.0
 
     @property
@@ -148,21 +155,27 @@ class Walk:
         done = self._checkpoint.rows_done if self._checkpoint else 0
         return f"{self.given.label}, after {done} rows"
 
-    def start(self) -> None:
-        """Look up the table, and take up its checkpoint or make one. Not needed twice.
+    def start(self, try_on_nothing: Callable[[Connection, WalkedTable], None] | None = None) -> None:
+        """Look up the table, and take up its checkpoint or make one; nothing happens the second time.
+
+        Args:
+            try_on_nothing: called for a table without rows, of which there is no batch: so that a statement that
+                is wrong is found in an empty database, too.
 
         Raises:
             StepError: the table cannot be walked, or is not that of the checkpoint.
         """
         while self._checkpoint is None:
             try:
-                with self.parts.ground.transaction(lambda: "select"):
-                    self._prepare()
+                with self.parts.ground.transaction(lambda: "select") as connection:
+                    self._checkpoint = self._prepare()
+                    if try_on_nothing is not None and self._checkpoint.upper_key is None:
+                        try_on_nothing(connection, self._table)
             except Exception as error:
                 self._checkpoint = None
                 self.note_failure(error)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> Checkpoint:
         parts, driver = self.parts, self.parts.ground.driver
         self._table = find_table(driver, self.given.table)
         self._key = find_key(driver, self._table, self.given.key)
@@ -178,7 +191,7 @@ class Walk:
             if self._key.is_ctid and not self.given.filters and upper is not None:
                 self._warn_of_ctid()
         look.end()
-        self._checkpoint = found
+        return found
 
     def _make_finder(self, look: Look) -> StretchFinder:
         if not self._key.is_ctid:
@@ -231,7 +244,7 @@ class Walk:
     def _open(self, connection: Connection, before: Checkpoint) -> OpenBatch:
         look = Look(self.parts.ground.driver)
         stretch = self._stretch = self._finder.find(look, before, self._rows_wanted(before))
-        opened = OpenBatch(connection, self._table, self._key, stretch, look)
+        opened = OpenBatch(connection, self._table, self._key, stretch, look, before.walk)
         if self._key.is_ctid:
             own = look.row("select pg_current_xact_id()::text::bigint")
             opened.transaction = int(own[0]) if own is not None else None
@@ -277,7 +290,7 @@ class Walk:
         after = replace(
             before,
             last_key=stretch.range.upto,
-            rows_done=before.rows_done + stretch.rows,
+            rows_done=before.rows_done + done.new_rows,
             batches=before.batches + 1,
             batch_rows=stretch.rows,
             rows_per_second=self.parts.pacer.rows_per_second,
@@ -293,16 +306,12 @@ class Walk:
 
     def _needs_another_walk(self, after: Checkpoint, done: OpenBatch) -> bool:
         """Tell whether a row that somebody else has changed meanwhile may have been missed, and can be told."""
-        changed = self._changed_in_walk + (done.changed or 0)
-        return bool(after.is_clearing) and after.walk < _MOST_WALKS and (after.walk == 1 or changed > 0)
+        if not after.is_clearing or after.walk - FIRST_SWEEP >= _MOST_SWEEPS:
+            return False
+        return done.found is None or done.found > 0
 
     def _advance(self, after: Checkpoint, done: OpenBatch, seconds: float) -> None:
-        parts, before = self.parts, self._checkpoint
-        assert before is not None
-        self._tries = 0
-        self._changed_in_walk = (
-            0 if after.walk != before.walk else self._changed_in_walk + (done.changed or 0)
-        )
+        parts, self._tries = self.parts, 0
         parts.pacer.succeeded(rows=done.stretch.rows, seconds=seconds)
         self._checkpoint = after
         self.was_cut = bool(parts.most_rows) and not after.is_finished and after.rows_done >= parts.most_rows

@@ -82,6 +82,22 @@ MaxRowsPerSecond = Annotated[
     float | None,
     typer.Option("--max-rows-per-second", metavar="N", min=0, help="They go no faster, rests included."),
 ]
+RestartBackfill = Annotated[
+    bool,
+    typer.Option("--restart-backfill", help="Begin again the backfills of earlier runs that are not done."),
+]
+KeepCheckpoint = Annotated[
+    bool,
+    typer.Option(
+        "--keep-checkpoint", help="Go on with them although their code, or their table, has changed."
+    ),
+]
+DryRunRows = Annotated[
+    int,
+    typer.Option(
+        "--dry-run-rows", metavar="N", min=0, help="In a dry run each backfill tries N rows; 0: all of them."
+    ),
+]
 BackfillName = Annotated[
     str, typer.Argument(metavar="BACKFILL", help="Its id, STEP/label, or one of the two if that is enough.")
 ]
@@ -151,14 +167,27 @@ def upgrade_options(
 
 
 def backfill_options(
-    *, batch_size: int | None, pause_ms: int | None, max_rows_per_second: float | None
+    *,
+    batch_size: int | None,
+    pause_ms: int | None,
+    max_rows_per_second: float | None,
+    restart: bool,
+    keep_checkpoint: bool,
+    dry_run_rows: int,
 ) -> BackfillOptions:
     """Put the flags of backfills together.
 
     Raises:
-        OperatorError: one has a value that means nothing.
+        OperatorError: two contradict each other, or one has a value that means nothing.
     """
-    from upgrader.backfill.options import BackfillOptions
+    from upgrader.backfill.options import BackfillOptions, Resumption
+
+    if restart and keep_checkpoint:
+        raise OperatorError(
+            "--restart-backfill and --keep-checkpoint contradict each other",
+            hint="--keep-checkpoint goes on after the rows that are done, --restart-backfill begins again at the"
+            " first one: give one of the two",
+        )
 
     rate = max_rows_per_second
     if rate is not None and not math.isfinite(rate):
@@ -166,7 +195,14 @@ def backfill_options(
             f"--max-rows-per-second {rate} is no number of rows",
             hint="for example --max-rows-per-second 5000",
         )
-    return BackfillOptions(batch_size=batch_size, pause_ms=pause_ms, max_rows_per_second=rate)
+    otherwise = Resumption.KEEP if keep_checkpoint else Resumption.REFUSE_IF_CHANGED
+    return BackfillOptions(
+        batch_size=batch_size,
+        pause_ms=pause_ms,
+        max_rows_per_second=rate,
+        resumption=Resumption.RESTART if restart else otherwise,
+        dry_run_rows=dry_run_rows,
+    )
 
 
 def downgrade_options(

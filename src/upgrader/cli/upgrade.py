@@ -27,6 +27,9 @@ def upgrade(
     batch_size: options.BatchSize = None,
     pause_ms: options.PauseMs = None,
     max_rows_per_second: options.MaxRowsPerSecond = None,
+    restart_backfill: options.RestartBackfill = False,
+    keep_checkpoint: options.KeepCheckpoint = False,
+    dry_run_rows: options.DryRunRows = 10_000,
     order: options.OrderWanted = None,
     wait_lock: options.WaitLock = 0.0,
     json: options.Json = False,
@@ -53,7 +56,12 @@ def upgrade(
         wait_lock=wait_lock,
         jobs=jobs,
         backfill=options.backfill_options(
-            batch_size=batch_size, pause_ms=pause_ms, max_rows_per_second=max_rows_per_second
+            batch_size=batch_size,
+            pause_ms=pause_ms,
+            max_rows_per_second=max_rows_per_second,
+            restart=restart_backfill,
+            keep_checkpoint=keep_checkpoint,
+            dry_run_rows=dry_run_rows,
         ),
         order=order,
     )

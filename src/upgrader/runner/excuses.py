@@ -25,7 +25,7 @@ class Excuses:
     def __init__(self, entries: list[NotSimulated]) -> None:
         """Add to `entries`, which is what the report shows."""
         self._entries = entries
-        self._names: set[str] = set()
+        self._names: dict[str, None] = {}
         self._sampled: dict[str, str] = {}
 
     def covers(self, step: Step) -> bool:
@@ -35,7 +35,7 @@ class Excuses:
     def leave_out(self, step: Step, reason: str) -> None:
         """Leave a step out; the first reason counts."""
         if step.name not in self._names:
-            self._names.add(step.name)
+            self._names[step.name] = None
             self._entries.append(NotSimulated(step, reason))
 
     def note_samples(self, step: Step, samples: Sequence[str]) -> None:
@@ -54,8 +54,8 @@ class Excuses:
             return None
         if found.sqlstate == _NEW_ENUM_VALUE:
             return "it uses an enum value that is new in the same transaction"
-        if self._entries and _may_lack_something(found):
-            names = ", ".join(entry.step.name for entry in self._entries)
+        if self._names and _may_lack_something(found):
+            names = ", ".join(self._names)
             return f"it may need what was not simulated ({names}): {found.diag.message_primary}"
         return None
 
