@@ -13,8 +13,8 @@ ATTEMPT_COLUMNS = (
     "id, name, kind, version, workspace_id, status, attempt, is_initial, executed_by_version, checksum,"
     " error_message, started_at, finished_at, direction, changes_state, forgotten_at"
 )
-ScopeClass = tuple[str | None, bool, int, int, str | None, int]
-"""What scopes in the same state share: enrolled, is_baseline, both digests, through, life."""
+ScopeClass = tuple[str | None, bool, int, int, str | None, int | None]
+"""What scopes in the same state share: enrolled, is_baseline, both digests, through, life (None: not enrolled)."""
 StepRow = tuple[str, AttemptStatus, Direction, bool]
 """A step's latest attempt: name, status, direction, whether it was taken back before and tried again in vain."""
 
@@ -35,7 +35,7 @@ def progress_of(key: ScopeClass, steps: list[StepRow]) -> Progress:
         ),
         tried_again=frozenset(name for name, *_, is_again in steps if is_again),
         through=ReleaseVersion.parse(through) if through is not None else None,
-        life=life if mark else None,
+        life=life,
     )
 
 

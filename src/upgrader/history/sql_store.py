@@ -98,7 +98,8 @@ class SqlHistoryStore:
         with self._driver.cursor(name="upgrader_scopes") as cursor:
             cursor.itersize = 10_000
             cursor.execute(
-                "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through, life"
+                "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through,"
+                " case when enrolled is not null then life end"
                 f" from {self._scope}".encode(),
                 [],
             )

@@ -165,7 +165,7 @@ def test_direct_connection_is_no_finding():
         (Capacity(5), 4, None),
         (Capacity(4), 4, ("4 connections more to be had on the server", "--jobs 3")),
         (Capacity(100, database=2, role=9), 4, ("for the database app", "--jobs 1")),
-        (Capacity(100, database=9, role=1), 1, ("for the role app", "ALTER ROLE app CONNECTION LIMIT")),
+        (Capacity(100, database=9, role=1), 1, ("for the role app", 'ALTER ROLE "app" CONNECTION LIMIT')),
         (Capacity(-3), 1, ("0 connections more", "max_connections")),
         (None, 500, None),
     ],
