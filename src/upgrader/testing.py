@@ -107,10 +107,12 @@ class InMemoryHistoryStore:
         found = [row for row in reversed(self._rows) if _is_wanted(row, wanted)]
         yield from found if wanted.limit is None else found[: wanted.limit]
 
-    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+    def latest_open(self, scopes: Iterable[Scope], *, step: str | None = None) -> Iterator[Attempt]:
         """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
         for scope in dict.fromkeys(scopes):
-            yield from (row for row in self._latest(scope) if row.status is not AttemptStatus.COMPLETED)
+            for row in self._latest(scope):
+                if row.status is not AttemptStatus.COMPLETED and step in (None, row.name):
+                    yield row
 
     def last_attempt(self, name: str, scope: Scope) -> int:
         """Give the number of the latest attempt; 0 where there is none."""

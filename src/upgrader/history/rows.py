@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from upgrader.history.store import AttemptFilter
 from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Scope
 from upgrader.version import ReleaseVersion
 
@@ -37,25 +36,6 @@ def progress_of(key: ScopeClass, steps: list[StepRow]) -> Progress:
         through=ReleaseVersion.parse(through) if through is not None else None,
         life=life,
     )
-
-
-def conditions_of(wanted: AttemptFilter) -> tuple[list[str], list[Any]]:
-    """Give the conditions of a WHERE, and their values."""
-    conditions: list[str] = []
-    values: list[Any] = []
-    if wanted.workspace_id is not None or wanted.instance_only:
-        conditions.append("coalesce(workspace_id, '') = %s")
-        values.append(wanted.workspace_id or "")
-    if wanted.status is not None:
-        conditions.append("status = %s")
-        values.append(wanted.status.value)
-    if wanted.step is not None:
-        # Class and timestamp are parts of the full name; only a class name may hold more underscores.
-        conditions.append(
-            "(name = %s or substring(name from '^[^_]+_(.*)_[0-9]+$') = %s or substring(name from '_([0-9]+)$') = %s)"
-        )
-        values.extend([wanted.step] * 3)
-    return conditions, values
 
 
 def attempt_of(row: tuple[Any, ...]) -> Attempt:

@@ -12,6 +12,7 @@ import psycopg
 from upgrader.database.connect import identifier, literal
 from upgrader.database.leftovers import Traces
 from upgrader.errors import RunSupersededError
+from upgrader.history.attempt_query import AttemptQueries
 from upgrader.history.keys import LockKeys
 from upgrader.history.layout import not_readable, read_layout_version
 from upgrader.history.rows import (
@@ -19,7 +20,6 @@ from upgrader.history.rows import (
     ScopeClass,
     StepRow,
     attempt_of,
-    conditions_of,
     progress_of,
 )
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
@@ -65,6 +65,7 @@ class SqlHistoryStore:
         self._history = identifier(schema, "history").replace("%", "%%")
         self._scope = identifier(schema, "scope").replace("%", "%%")
         self._quarantine = identifier(schema, "quarantine").replace("%", "%%")
+        self._queries = AttemptQueries(schema)
         function = identifier(schema, "end_backfills").replace("%", "%%")
         self._ending_backfills = f" returning {function}(workspace_id, name)"
 
@@ -135,32 +136,33 @@ class SqlHistoryStore:
         """Give attempts, newest first; many of them through a server-side cursor, in a transaction of its own."""
         if read_layout_version(self._driver, self._schema) is None:
             return
-        conditions, values = conditions_of(wanted)
-        where = f" where {' and '.join(conditions)}" if conditions else ""
-        limit = f" limit {wanted.limit}" if wanted.limit is not None else ""
-        query = f"select {ATTEMPT_COLUMNS} from {self._history}{where} order by id desc{limit}".encode()
+        query = self._queries.of(wanted, self._driver)
+        if query is None:
+            return
         if wanted.limit is not None and wanted.limit <= _BATCH:
             # In one statement: what other lanes write meanwhile would be part of a transaction.
-            yield from map(attempt_of, self._driver.execute(query, values).fetchall())
+            rows = self._driver.execute(query.text.encode(), query.values).fetchall()
+            yield from map(attempt_of, rows)
             return
         with self._driver.transaction(), self._driver.cursor(name="upgrader_attempts") as cursor:
             cursor.itersize = _BATCH
-            cursor.execute(query, values)
+            cursor.execute(query.text.encode(), query.values)
             for row in cursor:
                 yield attempt_of(row)
 
-    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+    def latest_open(self, scopes: Iterable[Scope], *, step: str | None = None) -> Iterator[Attempt]:
         """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
         if read_layout_version(self._driver, self._schema) is None:
             return
         pending = iter(scopes)
+        of_step, steps = (" and name = %s", [step]) if step is not None else ("", [])
         while batch := list(islice(pending, _BATCH)):
             rows = self._driver.execute(
                 f"select {ATTEMPT_COLUMNS} from (select distinct on (coalesce(workspace_id, ''), name) *"
-                f" from {self._history} where coalesce(workspace_id, '') = any(%s) and not is_initial"
+                f" from {self._history} where coalesce(workspace_id, '') = any(%s){of_step} and not is_initial"
                 " and changes_state and forgotten_at is null"
                 " order by coalesce(workspace_id, ''), name, attempt desc) h where status <> 'completed'".encode(),
-                [[scope.workspace_id or "" for scope in batch]],
+                [[scope.workspace_id or "" for scope in batch], *steps],
             ).fetchall()
             yield from map(attempt_of, rows)
 

@@ -62,10 +62,13 @@ class HistoryStore(Protocol):
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first; those of workspaces that were forgotten, too."""
 
-    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+    def latest_open(self, scopes: Iterable[Scope], *, step: str | None = None) -> Iterator[Attempt]:
         """Give the latest attempt of each step that was tried and is not completed, in these scopes.
 
         Attempts of an earlier life of a workspace's id are none of them, here and in all that follows.
+
+        Args:
+            step: only at the step of this full name, which costs no more the longer the history is.
         """
 
     def last_attempt(self, name: str, scope: Scope) -> int:

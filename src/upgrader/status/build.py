@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -154,18 +154,21 @@ def _failed_by_workspace(
         for member in shown
         if (failed := standings.of(member.progress).failed_names)
     }
-    return dict(_first_failures(wanted, store.latest_open(map(Scope, wanted)) if wanted else ()))
+    by_name: dict[str, list[Scope]] = defaultdict(list)
+    for workspace_id, name in wanted.items():
+        by_name[name].append(Scope(workspace_id))
+    found = (attempt for name, scopes in by_name.items() for attempt in store.latest_open(scopes, step=name))
+    return dict(_first_failures(found))
 
 
-def _first_failures(
-    wanted: Mapping[str, str], attempts: Iterable[Attempt]
-) -> Iterator[tuple[str, FailedStep]]:
+def _first_failures(attempts: Iterable[Attempt]) -> Iterator[tuple[str, FailedStep]]:
     for attempt in attempts:
-        workspace_id = attempt.scope.workspace_id
-        if workspace_id is not None and wanted.get(workspace_id) == attempt.name:
-            step = _failed_step(attempt)
-            error = first_line(step.error)
-            yield workspace_id, replace(step, error=None if error is None else sys.intern(error))
+        step = _failed_step(attempt)
+        error = first_line(step.error)
+        yield (
+            str(attempt.scope.workspace_id),
+            replace(step, error=None if error is None else sys.intern(error)),
+        )
 
 
 def _failed_step(attempt: Attempt) -> FailedStep:

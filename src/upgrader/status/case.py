@@ -30,7 +30,7 @@ _CUT_OFF = (AttemptStatus.FAILED, AttemptStatus.INTERRUPTED)
 class Attempts(Protocol):
     """The part of a history store that is asked; see there."""
 
-    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+    def latest_open(self, scopes: Iterable[Scope], *, step: str | None = None) -> Iterator[Attempt]:
         """Give the latest attempt of each step that was tried and is not completed, in these scopes."""
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
@@ -121,8 +121,7 @@ class Case:
 
     def tries(self, step: Step, scopes: Sequence[Scope]) -> tuple[Try, ...]:
         """Read the latest attempts at a step in a few scopes."""
-        found = [one for one in self.attempts.latest_open(scopes) if one.name == step.name]
-        return tuple(as_try(one) for one in found)
+        return tuple(as_try(one) for one in self.attempts.latest_open(scopes, step=step.name))
 
     def holders(self, version: ReleaseVersion, *, but: str | None = None) -> Iterator[Reason]:
         """Give what holds the barrier before a version: instance steps, slow steps, workspaces.
