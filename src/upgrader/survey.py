@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from upgrader.database.session import CommandSession
+from upgrader.database.streaming import without_collection
 from upgrader.history.store import HistorySnapshot, HistoryStore
 from upgrader.model import Enrolment, Progress, Quarantine, Workspace
 from upgrader.sequence.state import DatabaseState, Member, Source
@@ -51,8 +52,11 @@ def take_survey(*, session: CommandSession, store: HistoryStore, source: Workspa
         WorkspaceSourceError: the workspaces cannot be listed.
         LayoutError: the history is of a newer program.
     """
-    snapshot = store.snapshot()
-    listing = source.listing(session)
+    with without_collection():
+        return _take_survey(store.snapshot(), source.listing(session), source)
+
+
+def _take_survey(snapshot: HistorySnapshot, listing: WorkspaceListing, source: WorkspaceSource) -> Survey:
     is_first = snapshot.instance.enrolment is None
     default = _AT_THE_BEGINNING if is_first else _NEVER_ENROLLED
     in_scope = _members(listing.in_scope, snapshot, default)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Protocol, cast
@@ -14,6 +14,7 @@ import psycopg
 
 from upgrader.database.connect import identifier, literal
 from upgrader.database.session import CommandSession
+from upgrader.database.streaming import rows_of
 from upgrader.errors import SettingsError, WorkspaceSourceError
 from upgrader.model import Workspace
 
@@ -128,17 +129,17 @@ class TableSource:
         # By the column, not by the text that it is selected as: `id` alone would mean the output column.
         order = f"listed.{self._quoted(self.id_column)}{collation}"
         query = f"select {self._row} from {identifier(*self.table)} listed order by {order}"
-        wanted, inside, outside = frozenset(self.statuses), list[Workspace](), list[Workspace]()
+        wanted, takes_all = frozenset(self.statuses), self.takes_any_status or not self.status_column
+        inside, outside = list[Workspace](), list[Workspace]()
         with session.driver.transaction(), session.driver.cursor(name="upgrader_workspaces") as cursor:
             # Whoever holds the table may be waiting for the run: it does not wait for them without an end.
             session.driver.execute(_LOCK_TIMEOUT)
-            cursor.itersize = 10_000
             cursor.execute(query.encode())
-            for row in cursor:
+            for row in rows_of(cursor):
                 workspace = _workspace(row)
                 if not workspace.id:
                     raise _without_id(self.description)
-                is_inside = self._is_in_scope(workspace, wanted)
+                is_inside = takes_all or workspace.status in wanted
                 (inside if is_inside else outside).append(workspace)
         return WorkspaceListing(True, inside, outside)
 
@@ -159,14 +160,14 @@ class TableSource:
         if row is None:
             return Probe(None, is_schema_usable=False)
         found = _workspace(row)
-        if not self._is_in_scope(found, self.statuses):
+        if not self._is_in_scope(found):
             return Probe(None, is_schema_usable=False)
         return Probe(found, is_schema_usable=found.schema is None or row[4] == "true")
 
-    def _is_in_scope(self, workspace: Workspace, wanted: Container[str]) -> bool:
+    def _is_in_scope(self, workspace: Workspace) -> bool:
         if self.takes_any_status or not self.status_column:
             return True
-        return workspace.status in wanted
+        return workspace.status in self.statuses
 
     @property
     def _row(self) -> str:

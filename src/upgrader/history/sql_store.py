@@ -11,6 +11,7 @@ import psycopg
 
 from upgrader.database.connect import identifier, literal
 from upgrader.database.leftovers import Traces
+from upgrader.database.streaming import rows_of
 from upgrader.errors import RunSupersededError
 from upgrader.history.attempt_query import AttemptQueries
 from upgrader.history.keys import LockKeys
@@ -97,18 +98,17 @@ class SqlHistoryStore:
         interned: dict[ScopeClass, ScopeClass] = {}
         members: dict[str | None, ScopeClass] = {}
         with self._driver.cursor(name="upgrader_scopes") as cursor:
-            cursor.itersize = 10_000
             cursor.execute(
                 "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through,"
                 " case when enrolled is not null then life end"
                 f" from {self._scope}".encode(),
                 [],
             )
-            for workspace_id, *rest in cursor:
-                key = tuple(rest)
+            for row in rows_of(cursor):
+                key = row[1:]
                 key = interned.setdefault(key, key)
-                members[workspace_id] = key
-                classes.setdefault(key, workspace_id)
+                members[row[0]] = key
+                classes.setdefault(key, row[0])
         return classes, members
 
     def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[StepRow]]:
