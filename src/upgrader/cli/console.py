@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from upgrader.cli.render.blocks import Block, Line, clean, to_text
+from upgrader.cli.render.json_text import json_pieces
 from upgrader.errors import LoadingError, PreflightError, UpgraderError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Output:
         self._own_stdout: TextIO | None = None  # the stream itself, while its file is a copy's
         self._columns = environment.get("COLUMNS", "")
         self._secrets: tuple[str, ...] = ()
+        self._is_within_json = False
         self._redactor: Redactor | None = None
         self.colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
         self.write_error: OSError | None = None
@@ -119,12 +120,17 @@ class Output:
         self._write(self._stdout, (clean(text) if self._stdout.isatty() else text) + "\n")
 
     def show_json(self, document: Mapping[str, Any]) -> None:
-        """Write one document to stdout."""
-        self._write(self._stdout, self.json_text(document))
+        """Write one document to stdout, unless one that was begun broke off: two would be none."""
+        if self._is_within_json:
+            return
+        self._is_within_json = True
+        for piece in json_pieces(document, self.redact):
+            self._write(self._stdout, piece)
+        self._is_within_json = False
 
     def json_text(self, document: Mapping[str, Any]) -> str:
         """Give one document as text, without secrets."""
-        return json.dumps(self._redacted(document), indent=2, ensure_ascii=True) + "\n"
+        return "".join(json_pieces(document, self.redact))
 
     def tell(self, *blocks: Block) -> None:
         """Write to stderr."""
@@ -169,15 +175,6 @@ class Output:
         except OSError as error:
             _let_go(stream)
             self.write_error = self.write_error or error
-
-    def _redacted(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self.redact(value)
-        if isinstance(value, Mapping):
-            return {key: self._redacted(one) for key, one in value.items()}
-        if isinstance(value, Sequence):
-            return [self._redacted(one) for one in value]
-        return value
 
 
 class AuthorPrints(io.TextIOBase):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from itertools import islice
+from itertools import chain, islice
 from typing import Annotated
 
 import typer
@@ -47,11 +47,14 @@ def history(
         raise OperatorError("--instance and --workspace-id exclude each other", hint="give one of the two")
     invocation = Invocation.of(context)
     wanted = AttemptFilter(step, workspace_id, instance, AttemptStatus(status) if status else None, limit + 1)
-    found = list(islice(invocation.upgrader().history(wanted), limit + 1))
-    has_more, shown = len(found) > limit, found[:limit]
+    found = invocation.upgrader().history(wanted)
     if json:
-        invocation.output.show_json(history_document(shown, exit_codes.DONE, has_more=has_more))
+        # Written as they come; the first is there, or the error, before anything is written.
+        first = list(islice(found, 1))
+        invocation.output.show_json(history_document(chain(first, found), exit_codes.DONE, limit=limit))
     else:
+        shown = list(islice(found, limit))
+        has_more = next(found, None) is not None
         width = invocation.output.stdout_width
         invocation.output.show(*history_blocks(shown, has_more=has_more, width=width))
     return exit_codes.DONE

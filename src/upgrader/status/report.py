@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from upgrader.sequence.missing import MissingStep
     from upgrader.sequence.plan import QuarantinedWorkspace, Refusal
     from upgrader.status.health import Health
+    from upgrader.status.rows import WorkspaceRows
     from upgrader.status.running import RunningUpgrade
     from upgrader.version import ReleaseVersion
 
@@ -118,7 +119,7 @@ class StatusReport:
     summary: Mapping[Health, int]
     judged: Mapping[Health, int]
     out_of_scope: int
-    rows: Sequence[WorkspaceStatus]
+    rows: WorkspaceRows
     quarantined: tuple[QuarantinedWorkspace, ...] = ()
     unenrolled: tuple[str, ...] = ()
     deferred: tuple[Step, ...] = ()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from upgrader.status.health import Health
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from upgrader.model import Workspace
     from upgrader.sequence.state import Member
     from upgrader.status.standing import Standings
+    from upgrader.version import ReleaseVersion
 
 NOT_ENROLLED = "not enrolled"
 
@@ -49,6 +51,23 @@ class WorkspaceRows(Sequence[WorkspaceStatus]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def groups(self) -> Mapping[tuple[ReleaseVersion | None, Health], int]:
+        """Count the rows of each version and health; none is made for it."""
+        kinds = Counter((id(member.progress), member.quarantine is None) for member in self._members)
+        known = {id(member.progress): self._standings.of(member.progress) for member in self._members}
+        counts: Counter[tuple[ReleaseVersion | None, Health]] = Counter()
+        for (progress, is_active), count in kinds.items():
+            standing = known[progress]
+            counts[standing.inferred_version, standing.health if is_active else Health.QUARANTINED] += count
+        return counts
+
+    def in_trouble(self) -> Iterator[WorkspaceStatus]:
+        """Give the rows of those that are stuck, not enrolled or set aside."""
+        for member in self._members:
+            standing = self._standings.of(member.progress)
+            if standing.health.is_stuck or standing.is_held or member.quarantine is not None:
+                yield self._row(member)
 
     def __repr__(self) -> str:
         return f"WorkspaceRows({list(self[:3])!r}{', …' if len(self) > 3 else ''})"

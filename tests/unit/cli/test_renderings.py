@@ -132,7 +132,7 @@ def test_workspaces_are_listed_with_where_they_entered() -> None:
         True, [Workspace(UUID, "ws_a", "Ann", "ACTIVE")], [Workspace("b", status="GONE")]
     )
     survey = Survey(state, listing, {})
-    wide, narrow = (text(workspaces_blocks(survey, width=width)) for width in (None, 60))
+    wide, narrow = (text(workspaces_blocks(survey, is_whole=False, width=width)) for width in (None, 60))
     assert wide.splitlines()[2].split() == [UUID, "Ann", "ACTIVE", "ws_a", "start"]
     assert wide.splitlines()[3].split() == ["b", "GONE", "(out", "of", "scope)", "not", "enrolled"]
     assert narrow.startswith(f"{UUID} (Ann)\n  ACTIVE, schema ws_a, enrolled at start\n")

@@ -44,10 +44,10 @@ class Attempts:
         self._attempts = attempts
         self.asked: list[str | None] = []
 
-    def latest_open(self, scopes: Iterable[Scope]) -> Iterator[Attempt]:
+    def latest_open(self, scopes: Iterable[Scope], *, step: str | None = None) -> Iterator[Attempt]:
         wanted = list(scopes)
         self.asked += [scope.workspace_id for scope in wanted]
-        return (one for one in self._attempts if one.scope in wanted)
+        return (one for one in self._attempts if one.scope in wanted and step in (None, one.name))
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         assert wanted.limit == 1

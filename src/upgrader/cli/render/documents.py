@@ -7,9 +7,11 @@ never renamed or taken away. Times are ISO 8601 with their offset, durations are
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from upgrader.cli.render.json_text import Each, Later
 from upgrader.cli.render.waits import blocker_fields, wait_fields
 from upgrader.errors import LoadingError, PreflightError, UpgraderError
 
@@ -163,32 +165,33 @@ def list_document(steps: Iterable[Step], application: ApplicationVersion, exit_c
     }
 
 
-def history_document(attempts: Sequence[Attempt], exit_code: int, *, has_more: bool) -> Document:
-    """Give attempts, newest first, with the names of the columns of `history`."""
+def history_document(attempts: Iterator[Attempt], exit_code: int, *, limit: int) -> Document:
+    """Give attempts, newest first, with the names of the columns of `history`: at most `limit`, as they come."""
     return {
         **envelope("done", exit_code),
-        "attempts": [
-            {
-                "id": one.id,
-                "name": one.name,
-                "kind": one.kind,
-                "version": one.version,
-                "workspace_id": one.scope.workspace_id,
-                "status": one.status.value,
-                "attempt": one.attempt,
-                "is_initial": one.is_initial,
-                "direction": one.direction.value,
-                "changes_state": one.changes_state,
-                "executed_by_version": one.executed_by_version,
-                "checksum": one.checksum,
-                "error_message": one.error_message,
-                "started_at": time_text(one.started_at),
-                "finished_at": time_text(one.finished_at),
-                "forgotten_at": time_text(one.forgotten_at),
-            }
-            for one in attempts
-        ],
-        "has_more": has_more,
+        "attempts": Each(islice(attempts, limit), _attempt),
+        "has_more": Later(lambda: next(attempts, None) is not None),
+    }
+
+
+def _attempt(attempt: Attempt) -> Document:
+    return {
+        "id": attempt.id,
+        "name": attempt.name,
+        "kind": attempt.kind,
+        "version": attempt.version,
+        "workspace_id": attempt.scope.workspace_id,
+        "status": attempt.status.value,
+        "attempt": attempt.attempt,
+        "is_initial": attempt.is_initial,
+        "direction": attempt.direction.value,
+        "changes_state": attempt.changes_state,
+        "executed_by_version": attempt.executed_by_version,
+        "checksum": attempt.checksum,
+        "error_message": attempt.error_message,
+        "started_at": time_text(attempt.started_at),
+        "finished_at": time_text(attempt.finished_at),
+        "forgotten_at": time_text(attempt.forgotten_at),
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ from upgrader.cli.render.wording import counted, duration, first_lines
 if TYPE_CHECKING:
     from upgrader.status.health import Health
     from upgrader.status.report import FailedStep, ScopeStatus, StatusReport, WorkspaceStatus
+    from upgrader.status.rows import WorkspaceRows
     from upgrader.status.running import RunningUpgrade
 
 ROWS_AT_MOST = 50
@@ -82,9 +82,9 @@ def _summary(report: StatusReport) -> str:
     return f"{counted(report.workspace_count, 'workspace')}{told}{others}"
 
 
-def _groups(rows: Sequence[WorkspaceStatus]) -> Iterator[Block]:
+def _groups(rows: WorkspaceRows) -> Iterator[Block]:
     """Count the workspaces of each version and health, the highest version first."""
-    counts = Counter((row.inferred_version, row.health) for row in rows)
+    counts = rows.groups()
     versions = {version for version, _ in counts if version is not None}
     found = [
         (version, health, counts[version, health])
@@ -98,11 +98,10 @@ def _groups(rows: Sequence[WorkspaceStatus]) -> Iterator[Block]:
     )
 
 
-def _chosen(rows: Sequence[WorkspaceStatus], *, is_whole: bool) -> tuple[list[WorkspaceStatus], int]:
+def _chosen(rows: WorkspaceRows, *, is_whole: bool) -> tuple[list[WorkspaceStatus], int]:
     if is_whole or len(rows) <= ROWS_AT_MOST:
         return list(rows), 0
-    open_rows = (row for row in rows if row.health.is_stuck or row.note)
-    shown = list(islice(open_rows, ROWS_AT_MOST))
+    shown = list(islice(rows.in_trouble(), ROWS_AT_MOST))
     return shown, len(rows) - len(shown)
 
 

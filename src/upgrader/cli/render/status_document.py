@@ -12,6 +12,7 @@ from upgrader.cli.render.documents import (
     step_fields,
     time_text,
 )
+from upgrader.cli.render.json_text import Each
 
 if TYPE_CHECKING:
     from upgrader.status.report import FailedStep, ScopeStatus, StatusReport, WorkspaceStatus
@@ -29,7 +30,7 @@ def status_document(report: StatusReport, exit_code: int, *, is_good: bool) -> D
         "good": is_good,
         "instance": _instance(report.instance),
         "summary": {health.value: count for health, count in report.summary.items()},
-        "workspaces": [_workspace(row) for row in report.rows],
+        "workspaces": Each(report.rows, _workspace),
         "out_of_scope": report.out_of_scope,
         "quarantined": quarantined_fields(report.quarantined),
         "unenrolled": list(report.unenrolled),

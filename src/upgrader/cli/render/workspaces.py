@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
 from upgrader.cli.render.documents import Document, envelope, quarantine_fields
+from upgrader.cli.render.json_text import Each
 from upgrader.cli.render.wording import age, counted
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ _COLUMNS = (
     Column("through", whole=True),
 )
 _NARROW = 100
+ROWS_AT_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,24 @@ def listed(survey: Survey) -> Iterator[ListedWorkspace]:
         yield ListedWorkspace(workspace, member.progress, in_scope=False, quarantine=member.quarantine)
 
 
-def workspaces_blocks(survey: Survey, *, width: int | None) -> Iterator[Block]:
-    """Give each workspace: a table where there is room, else a block for each."""
+def workspaces_blocks(survey: Survey, *, is_whole: bool, width: int | None) -> Iterator[Block]:
+    """Give each workspace: a table where there is room, else a block for each.
+
+    Args:
+        is_whole: show every row; else the first thousand.
+    """
     rows = list(listed(survey))
+    shown = rows if is_whole else rows[:ROWS_AT_MOST]
     is_first = survey.state.is_first
     if width is not None and width < _NARROW:
-        for row in rows:
+        for row in shown:
             yield Line(row.workspace.label, verbatim=True)
             yield Line(_details(row, is_first=is_first), indent=2)
     else:
-        yield Table(_COLUMNS, [_cells(row, is_first=is_first) for row in rows])
+        yield Table(_COLUMNS, [_cells(row, is_first=is_first) for row in shown])
+    if len(shown) < len(rows):
+        yield Line()
+        yield Line(f"{counted(len(rows) - len(shown), 'workspace')} more: --all shows them")
     aside = [row for row in rows if row.quarantine]
     gone = survey.quarantined.keys() - {row.workspace.id for row in rows}
     if aside:
@@ -88,21 +98,20 @@ def workspaces_document(survey: Survey, exit_code: int) -> Document:
     return {
         **envelope("done", exit_code),
         "first_upgrade": survey.state.is_first,
-        "workspaces": [
-            {
-                "id": row.workspace.id,
-                "display_name": row.workspace.display_name,
-                "status": row.workspace.status,
-                "schema": row.workspace.schema,
-                "in_scope": row.in_scope,
-                "enrolled_at": None
-                if survey.state.is_first and row.enrolled_at == "start"
-                else row.enrolled_at,
-                "through": row.through,
-                "quarantine": quarantine_fields(row.quarantine) if row.quarantine else None,
-            }
-            for row in listed(survey)
-        ],
+        "workspaces": Each(listed(survey), lambda row: _fields(row, is_first=survey.state.is_first)),
+    }
+
+
+def _fields(row: ListedWorkspace, *, is_first: bool) -> Document:
+    return {
+        "id": row.workspace.id,
+        "display_name": row.workspace.display_name,
+        "status": row.workspace.status,
+        "schema": row.workspace.schema,
+        "in_scope": row.in_scope,
+        "enrolled_at": None if is_first and row.enrolled_at == "start" else row.enrolled_at,
+        "through": row.through,
+        "quarantine": quarantine_fields(row.quarantine) if row.quarantine else None,
     }
 
 
