@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,26 +11,16 @@ import psycopg
 
 from upgrader.database.connect import identifier
 from upgrader.history.rows import ATTEMPT_COLUMNS
+from upgrader.history.step_codes import StepCode, read_step_codes
 from upgrader.history.store import AttemptFilter
 from upgrader.model import AttemptStatus
 
 _STEP = re.compile(r"[^_]+_(?P<class_name>.*)_(?P<timestamp>[0-9]+)", re.DOTALL)
-# From one digest to the next: as many looks into the index as there are steps, not as there are attempts.
-_NAMES = """
-with recursive known (digest) as (
-    select min({digest}(name)) from {history}
-    union all
-    select (select min({digest}(h.name)) from {history} h where {digest}(h.name) > known.digest)
-      from known where known.digest is not null
-)
-select (select h.name from {history} h where {digest}(h.name) = known.digest limit 1)
-  from known where known.digest is not null
-"""
 _OF_STEPS = """
-select {columns} from unnest(%s::text[]) wanted cross join lateral (
-    select * from {history} h where {digest}(h.name) = {digest}(wanted) and h.name = wanted{more}
+select {columns} from unnest(%s::bigint[], %s::bigint[]) wanted (step, code) cross join lateral (
+    select * from {history} h where {digest}(h.name) = wanted.step and {digest}(h.checksum) = wanted.code{more}
      order by h.id desc{limit}
-) found order by id desc{limit}
+) found where name = any(%s) order by id desc{limit}
 """
 
 
@@ -47,6 +37,7 @@ class AttemptQueries:
 
     def __init__(self, schema: str) -> None:
         """Take the history schema."""
+        self._schema = schema
         # In statements with parameters psycopg takes % for the place of one.
         self._history = identifier(schema, "history").replace("%", "%%")
         self._digest = identifier(schema, "digest").replace("%", "%%")
@@ -54,13 +45,14 @@ class AttemptQueries:
     def of(self, wanted: AttemptFilter, driver: psycopg.Connection) -> AttemptQuery | None:
         """Give the query for a filter; None where no step is called so. Reads the names of steps, if need be."""
         limit = f" limit {wanted.limit}" if wanted.limit is not None else ""
-        names = self._names(wanted.step, driver) if wanted.step is not None else None
-        if names is not None and not names:
+        codes = self._codes(wanted.step, driver) if wanted.step is not None else None
+        if codes is not None and not codes:
             return None
+        names = None if codes is None else sorted({code.name for code in codes})
         if wanted.workspace_id is not None or wanted.instance_only:
             return self._of_scope(wanted, names, limit)
-        if names is not None and wanted.status in (None, AttemptStatus.COMPLETED):
-            return self._of_steps(wanted, names, limit)
+        if codes is not None and wanted.status in (None, AttemptStatus.COMPLETED):
+            return self._of_steps(wanted, codes, limit)
         more, values = _filters(wanted, names)
         where = f" where {more}" if more else ""
         return AttemptQuery(
@@ -80,8 +72,8 @@ class AttemptQueries:
             [*scope, *scope],
         )
 
-    def _of_steps(self, wanted: AttemptFilter, names: Sequence[str], limit: str) -> AttemptQuery:
-        status = wanted.status
+    def _of_steps(self, wanted: AttemptFilter, codes: Sequence[StepCode], limit: str) -> AttemptQuery:
+        status = [wanted.status.value] if wanted.status else []
         text = _OF_STEPS.format(
             columns=ATTEMPT_COLUMNS,
             history=self._history,
@@ -89,22 +81,17 @@ class AttemptQueries:
             more=" and h.status = %s" if status else "",
             limit=limit,
         )
-        return AttemptQuery(text, [list(names), *([status.value] if status else [])])
+        steps, checksums = [code.step_digest for code in codes], [code.code_digest for code in codes]
+        return AttemptQuery(text, [steps, checksums, *status, sorted({code.name for code in codes})])
 
-    def _names(self, step: str, driver: psycopg.Connection) -> list[str]:
-        """Give the full names of the steps that are called so."""
-        rows = driver.execute(_NAMES.format(history=self._history, digest=self._digest).encode(), [])
-        return _called(step, (name for (name,) in rows))
+    def _codes(self, step: str, driver: psycopg.Connection) -> list[StepCode]:
+        return [code for code in read_step_codes(driver, self._schema) if _is_called(step, code.name)]
 
 
-def _called(step: str, names: Iterable[str]) -> list[str]:
-    """Choose by full name, class name or timestamp; only a class name may hold more underscores."""
-    found = []
-    for name in names:
-        parts = _STEP.fullmatch(name)
-        if name == step or (parts and step in (parts["class_name"], parts["timestamp"])):
-            found.append(name)
-    return found
+def _is_called(step: str, name: str) -> bool:
+    """Tell whether a full name, class name or timestamp means a step; only a class name may hold more underscores."""
+    parts = _STEP.fullmatch(name)
+    return name == step or (parts is not None and step in (parts["class_name"], parts["timestamp"]))
 
 
 def _filters(wanted: AttemptFilter, names: Sequence[str] | None) -> tuple[str, list[Any]]:

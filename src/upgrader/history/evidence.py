@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,6 +12,7 @@ import psycopg
 from upgrader.database.connect import identifier
 from upgrader.errors import InvalidVersionError
 from upgrader.history.layout import read_layout_version
+from upgrader.history.step_codes import read_step_codes
 from upgrader.model import Enrolment
 from upgrader.version import ReleaseVersion
 
@@ -64,53 +65,92 @@ class HistoryEvidence:
         self._driver = driver
         self._schema = schema
         self._history = identifier(schema, "history").replace("%", "%%")
+        self._digest = identifier(schema, "digest").replace("%", "%%")
 
-    def completions(self) -> tuple[Completion, ...]:
-        """Give the code that completed each step; nothing without a history."""
+    def completed_otherwise(self, checksums: Mapping[str, str]) -> tuple[Completion, ...]:
+        """Give the code that completed steps where it is not the code that they have now; nothing without a history.
+
+        Only attempts by other code are looked at: none, mostly, however long the history is.
+
+        Args:
+            checksums: what the steps have now, by name; of others nothing is told.
+        """
         if read_layout_version(self._driver, self._schema) is None:
             return ()
-        rows = self._driver.execute(
-            "select name, checksum, count(*), (array_agg(executed_by_version order by id desc))[1],"
-            " max(coalesce(finished_at, started_at)) from (select distinct on (coalesce(workspace_id, ''), name) *"
-            f" from {self._history} where not is_initial order by coalesce(workspace_id, ''), name, attempt desc) h"
-            " where status = 'completed' group by name, checksum order by name, max(id)".encode(),
-            [],
+        codes = read_step_codes(self._driver, self._schema)
+        others = {
+            code.name: code.step_digest
+            for code in codes
+            if code.checksum and checksums.get(code.name, code.checksum) != code.checksum
+        }
+        return tuple(
+            Completion(name, *row)
+            for name, digest in sorted(others.items())
+            for row in self._completions(name, digest, but=checksums[name])
+        )
+
+    def _completions(self, name: str, digest: int, *, but: str) -> list[tuple[Any, ...]]:
+        """Count the scopes of each code of a step, as their latest attempts have it, one code left out."""
+        return self._driver.execute(
+            "select checksum, count(*), (array_agg(executed_by_version order by id desc))[1],"
+            " max(coalesce(finished_at, started_at)) from (select distinct on (workspace_id) * from"
+            f" (select * from {self._history} where {self._digest}(name) = %s and name = %s and not is_initial"
+            " and forgotten_at is null offset 0) tries order by workspace_id, attempt desc) latest"
+            " where status = 'completed' and checksum <> %s group by checksum order by max(id)".encode(),
+            [digest, name, but],
         ).fetchall()
-        return tuple(Completion(*row) for row in rows)
 
     def passed_over(self, steps: Sequence[WrittenStep]) -> tuple[PassedOver, ...]:
         """Give those of the steps that a mark covers which is older than they are, and that were never tried there."""
         if read_layout_version(self._driver, self._schema) is None:
             return ()
-        marks = self._mark_versions()
+        marks = self._marks()
         found: list[PassedOver] = []
         for step in steps:
-            covering = [text for text, mark in marks.items() if mark.covers(step.version)]
+            covering = [
+                mark.text for mark in marks if mark.covers(step.version) and mark.first_at < step.written_at
+            ]
             if covering:
                 found.extend(self._passed_over(step, covering))
         return tuple(found)
 
     def _passed_over(self, step: WrittenStep, covering: list[str]) -> list[PassedOver]:
-        """Look at the first mark of each scope that covers the step: since then it counts as done there."""
+        """Look at the marks that cover the step and are older: since the first of them it counts as done there."""
         row = self._driver.execute(
             "select count(*), max(marked_at) from (select workspace_id, min(started_at) marked_at"
-            f" from {self._history} m where is_initial and version = any(%s) and (workspace_id is not null) = %s"
+            f" from {self._history} m where is_initial and version = any(%s) and started_at < %s"
+            " and (workspace_id is not null) = %s and forgotten_at is null"
             f" and not exists (select from {self._history} a where coalesce(a.workspace_id, '') ="
-            " coalesce(m.workspace_id, '') and a.name = %s and not a.is_initial)"
-            " group by workspace_id) s where marked_at < %s".encode(),
-            [covering, step.is_workspace, step.name, step.written_at],
+            " coalesce(m.workspace_id, '') and a.name = %s and not a.is_initial and a.forgotten_at is null)"
+            " group by workspace_id) s".encode(),
+            [covering, step.written_at, step.is_workspace, step.name],
         ).fetchone()
         if row is None or not row[0]:
             return []
         count, marked_at = row
         return [PassedOver(step.name, count if step.is_workspace else 0, marked_at)]
 
-    def _mark_versions(self) -> dict[str, Enrolment]:
+    def _marks(self) -> list[_Mark]:
+        """Give the versions of all marks, each with the time of its first one."""
         rows = self._driver.execute(
-            f"select distinct version from {self._history} where is_initial and version <> 'start'".encode(),
+            f"select version, min(started_at) from {self._history}"
+            " where is_initial and version <> 'start' group by version".encode(),
             [],
         ).fetchall()
-        return {text: mark for (text,) in rows if (mark := _enrolment(text)) is not None}
+        found = ((text, _enrolment(text), first_at) for text, first_at in rows)
+        return [_Mark(text, mark, first_at) for text, mark, first_at in found if mark is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """The marks at one version."""
+
+    text: str
+    enrolment: Enrolment
+    first_at: datetime
+
+    def covers(self, version: ReleaseVersion) -> bool:
+        return self.enrolment.covers(version)
 
 
 def _enrolment(text: str) -> Enrolment | None:

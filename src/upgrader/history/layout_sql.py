@@ -125,8 +125,9 @@ create function {schema}.digest(p_text text) returns bigint
     language sql immutable strict parallel safe
     return ('x' || substr(md5(p_text), 1, 16))::bit(64)::bigint;
 
--- The attempts at a step, in all scopes; the names themselves would take two and a half times as much.
-create index history_step on {schema}.history ({schema}.digest(name), id);
+-- The attempts at a step, in all scopes, by the code that they ran: from one to the next it is as many looks as
+-- there are steps and codes. The texts themselves would take three times as much.
+create index history_step on {schema}.history ({schema}.digest(name), {schema}.digest(checksum), id);
 
 -- Whether a step was taken back, wholly or in part, and has not come to its end again since.
 create function {schema}.was_taken_back(p_workspace_id text, p_name text) returns boolean
