@@ -23,13 +23,20 @@ def load_history(project: Project, workspaces: int, *, version: str) -> None:
     """
     steps = [step for step in project.api().registry.sequence.steps if step.is_workspace]
     with project.connect() as connection:
-        row = connection.execute("select pg_get_indexdef('upgrader.history_attempt'::regclass)").fetchone()
-        assert row is not None
+        indexes = connection.execute(
+            "select indexrelid::regclass::text, pg_get_indexdef(indexrelid) from pg_index"
+            " where indrelid = 'upgrader.history'::regclass and not indisprimary"
+        ).fetchall()
+        triggers = connection.execute(
+            "select quote_ident(tgname) from pg_trigger where tgrelid = 'upgrader.history'::regclass"
+            " and not tgisinternal"
+        ).fetchall()
         connection.execute("set synchronous_commit = off")
         connection.execute("set maintenance_work_mem = '512MB'")
         connection.execute("alter table upgrader.history disable trigger user")
-        # Step by step it would be written all over the place; built at the end it is as a dump restores it.
-        connection.execute("drop index upgrader.history_attempt")
+        # Step by step they would be written all over the place; built at the end they are as a dump restores them.
+        for name, _ in indexes:
+            connection.execute(f"drop index {name}".encode())
         connection.execute(
             "insert into core.workspace select n, 'Workspace ' || n, 'ACTIVE', null"
             f" from generate_series(1, {workspaces}) n".encode()
@@ -55,9 +62,9 @@ def load_history(project: Project, workspaces: int, *, version: str) -> None:
                 " false, %s, %s, null, now() from core.workspace order by id".encode(),
                 [*told, version, step.checksum],
             )
-        connection.execute(row[0])
-        connection.execute("alter table upgrader.history enable trigger user")
-        for name in ("track_insert", "track_history", "forget_scopes"):
+        for _, definition in indexes:
+            connection.execute(definition.encode())
+        for (name,) in triggers:
             connection.execute(f"alter table upgrader.history enable always trigger {name}".encode())
         # What rebuild_scope() would write of each: all have completed the same steps.
         connection.execute(

@@ -16,10 +16,13 @@ from upgrader.history.store import AttemptFilter
 from upgrader.model import AttemptStatus
 
 _STEP = re.compile(r"[^_]+_(?P<class_name>.*)_(?P<timestamp>[0-9]+)", re.DOTALL)
+# A stretch of the index from its end: of two equalities the planner would expect so few rows that it sorts them.
 _OF_STEPS = """
 select {columns} from unnest(%s::bigint[], %s::bigint[]) wanted (step, code) cross join lateral (
-    select * from {history} h where {digest}(h.name) = wanted.step and {digest}(h.checksum) = wanted.code{more}
-     order by h.id desc{limit}
+    select * from {history} h
+     where ({digest}(h.name), {digest}(h.checksum), h.id) >= (wanted.step, wanted.code, 0::bigint)
+       and ({digest}(h.name), {digest}(h.checksum), h.id) <= (wanted.step, wanted.code, 9223372036854775807){more}
+     order by {digest}(h.name) desc, {digest}(h.checksum) desc, h.id desc{limit}
 ) found where name = any(%s) order by id desc{limit}
 """
 

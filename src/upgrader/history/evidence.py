@@ -94,8 +94,9 @@ class HistoryEvidence:
         return self._driver.execute(
             "select checksum, count(*), (array_agg(executed_by_version order by id desc))[1],"
             " max(coalesce(finished_at, started_at)) from (select distinct on (workspace_id) * from"
-            f" (select * from {self._history} where {self._digest}(name) = %s and name = %s and not is_initial"
-            " and forgotten_at is null offset 0) tries order by workspace_id, attempt desc) latest"
+            # Apart, so that nobody looks for the name in the index of all scopes, too.
+            f" (select * from {self._history} where {self._digest}(name) = %s offset 0) tries where name = %s"
+            " and not is_initial and forgotten_at is null order by workspace_id, attempt desc) latest"
             " where status = 'completed' and checksum <> %s group by checksum order by max(id)".encode(),
             [digest, name, but],
         ).fetchall()
