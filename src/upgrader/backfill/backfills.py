@@ -14,6 +14,7 @@ from upgrader.backfill.batch_plan import WITHOUT_WHOLE_READS, reads_more_than_it
 from upgrader.backfill.control import BackfillStopped, Governor, Pacer
 from upgrader.backfill.ground import Ground
 from upgrader.backfill.options import Resumption
+from upgrader.backfill.ranges import KeyRange
 from upgrader.backfill.statement import BatchChange
 from upgrader.backfill.table import WalkedTable
 from upgrader.backfill.walk import Given, OpenBatch, Walk, WalkParts
@@ -21,6 +22,7 @@ from upgrader.database.message import send_message
 from upgrader.errors import StepError
 from upgrader.events import Notice
 
+LeftQuery = Callable[[WalkedTable, KeyRange], str]
 Row = Sequence[str | None]
 _STATEMENT_CHARACTERS = 2000
 # The first batch is no sign: it is open below, and with old statistics looks like most of the table.
@@ -59,7 +61,7 @@ class Backfills:
     @property
     def samples(self) -> list[str]:
         """The walks of a trial that went no further than its sample."""
-        return [walk.place for walk in self._walks if walk.was_cut]
+        return [walk.sample for walk in self._walks if walk.was_cut]
 
     def check(self, resumption: Resumption) -> None:
         """Look at the checkpoints of earlier runs before the step does anything.
@@ -102,7 +104,7 @@ class Backfills:
             BackfillStopped: it ended between two batches.
         """
         change = BatchChange(update=update, set_=set_, from_=from_, where=where)
-        walk = self._walk(table, key, label, batch_size, filters=where is not None)
+        walk = self._walk(table, key, label, batch_size, left=change.left_sql if where is not None else None)
         walk.start(lambda connection, table: _try_on_nothing(change, connection, table))
         while not walk.is_finished:
             try:
@@ -123,7 +125,7 @@ class Backfills:
         batch_size: int | None = None,
     ) -> BatchLoop:
         """Give the batches of a table; see `DataMigrationContext.batches`."""
-        loop = BatchLoop(self._walk(table, key, label, batch_size, filters=False))
+        loop = BatchLoop(self._walk(table, key, label, batch_size))
         self._loops.append(loop)
         return loop
 
@@ -185,7 +187,7 @@ class Backfills:
         label: str | None,
         batch_size: int | None,
         *,
-        filters: bool,
+        left: LeftQuery | None = None,
     ) -> Walk:
         name = self.label_prefix + (label if label is not None else table.strip())
         if batch_size is not None and batch_size < 1:
@@ -201,7 +203,7 @@ class Backfills:
             pacer = self._pacers[name] = self.make_pacer(batch_size)
         wanted = key if key is None or isinstance(key, str) else tuple(key)
         parts = replace(self.parts, pacer=pacer, governor=self.make_governor())
-        walk = Walk(Given(table, name, wanted, filters), parts)
+        walk = Walk(Given(table, name, wanted, left), parts)
         self._walks.append(walk)
         return walk
 
@@ -219,8 +221,10 @@ class Backfills:
         result = _execute(batch.connection, sql)
         if looks_back:
             changed, still_left, *found = tuple(result.one())
-            batch.is_clearing = not still_left if changed else None
+            batch.changed, batch.is_clearing = changed, not still_left if changed else None
             batch.found = found[0] if found else None
+        else:
+            batch.changed = result.rowcount
 
     def _see_to_plan(self, sql: str, batch: OpenBatch) -> None:
         """Keep the planner from reading the whole table for the batch."""

@@ -87,6 +87,9 @@ class Pacer(Protocol):
             Whether it is to be tried again, smaller; False once there were too many in a row.
         """
 
+    def begin_again(self) -> None:
+        """Forget what was measured: the rows that come now take longer than those that went before."""
+
     def pause_seconds(self) -> float:
         """Give the pause before the next batch."""
 
@@ -133,6 +136,9 @@ class FixedPacer:
         self._failures += 1
         self._rows = max(1, self.rows // 2)
         return self._failures < self.tries
+
+    def begin_again(self) -> None:
+        """Keep to the size."""
 
     def pause_seconds(self) -> float:
         """Give the pause before the next batch."""

@@ -142,6 +142,11 @@ class MeasuredPacer:
         self.rows = int(self._size)
         return self._failures < self.pace.max_failures
 
+    def begin_again(self) -> None:
+        """Look for the pace anew: what went before says nothing of the rows that come now."""
+        self._fixed, self._is_probing = _FixedPart(), True
+        self._resize(self.pace.batch_rows or FIRST_ROWS)
+
     def pause_seconds(self) -> float:
         """Give how long to rest before the next batch."""
         return self._pause

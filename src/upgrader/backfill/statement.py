@@ -73,6 +73,12 @@ class BatchChange:
         )
         return f"with changed as ({returning}) select count(*), count(*) filter (where is_left) from changed"
 
+    def left_sql(self, table: WalkedTable, batch: KeyRange) -> str:
+        """Give the query for the number of rows of a range that are still to be changed."""
+        source = f", {_closed(self.from_)}" if self.from_ else ""
+        where = f"({_closed(self.where)}) and " if self.where else ""
+        return f"select count(*) from {table.in_from}{source} where {where}{batch.condition(table.qualified)}"
+
     def sweeping_sql(self, table: WalkedTable, batch: KeyRange, *, rows: int) -> str:
         """Give the statement for rows wherever they are: found in one look at the whole table, then changed.
 

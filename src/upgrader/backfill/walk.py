@@ -38,7 +38,7 @@ from upgrader.backfill.control import (
 )
 from upgrader.backfill.ground import Ground
 from upgrader.backfill.keys import WalkKey, find_key
-from upgrader.backfill.ranges import KeyValue
+from upgrader.backfill.ranges import KeyRange, KeyValue
 from upgrader.backfill.stretch import FIRST_SWEEP, KeyStretches, Look, PageStretches, Stretch, StretchFinder
 from upgrader.backfill.table import WalkedTable, find_table
 from upgrader.backfill.trouble import passing_trouble
@@ -47,6 +47,7 @@ from upgrader.events import BackfillMoved, EventSink, Notice
 from upgrader.model import Scope, Step
 
 _TELL_EVERY_SECONDS = 1.0
+_FEW_ROWS, _FEW_TIMES = 1_000, 4  # that so many rows, or so many times as many, change is no surprise
 _MOST_SWEEPS = 50  # an application that makes such rows faster has to be mended first
 _RETRIES = RetryPolicy(initial_seconds=0.2, maximum_seconds=10.0)
 
@@ -64,13 +65,13 @@ class Given:
 
     Attributes:
         key: the name of a unique key, its columns, or `ctid`; None chooses.
-        filters: whether the change has a `where`: by ctid it may tell which rows are left to do.
+        left: gives the query for the rows of a range that are still to be changed, where `where` tells them.
     """
 
     table: str
     label: str
     key: str | tuple[str, ...] | None = None
-    filters: bool = False
+    left: Callable[[WalkedTable, KeyRange], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ class OpenBatch:
 
     Attributes:
         walk: its number, by ctid only.
+        changed: rows that were changed, where that is known.
         found: rows that a look at the whole table found; None for other batches.
         is_clearing: whether they are none of those to be changed any more, where that is known.
         transaction: its number, by ctid only.
@@ -118,6 +120,7 @@ class OpenBatch:
     stretch: Stretch
     look: Look
     walk: int
+    changed: int | None = None
     found: int | None = None
     is_clearing: bool | None = None
     transaction: int | None = None
@@ -142,12 +145,20 @@ class Walk:
     _checkpoint: Checkpoint | None = None
     _stretch: Stretch | None = None
     _tries: int = 0
+    _changed: int | None = None  # in the batch before, where it was a small part of its rows
     _told: float = 0.0
 
     @property
     def is_finished(self) -> bool:
         """Whether nothing is left to do."""
         return self.was_cut or (self._checkpoint is not None and self._checkpoint.is_finished)
+
+    @property
+    def sample(self) -> str:
+        """What a trial has seen of it, for people."""
+        return (
+            f"the first {self._checkpoint.rows_done if self._checkpoint else 0:,} rows of {self.given.label}"
+        )
 
     @property
     def place(self) -> str:
@@ -188,7 +199,7 @@ class Walk:
             upper = self._finder.upper_end(look)
             look.end()
             found = parts.checkpoints.create(self._begin(upper))
-            if self._key.is_ctid and not self.given.filters and upper is not None:
+            if self._key.is_ctid and self.given.left is None and upper is not None:
                 self._warn_of_ctid()
         look.end()
         return found
@@ -243,13 +254,29 @@ class Walk:
 
     def _open(self, connection: Connection, before: Checkpoint) -> OpenBatch:
         look = Look(self.parts.ground.driver)
-        stretch = self._stretch = self._finder.find(look, before, self._rows_wanted(before))
+        stretch = self._find(look, before)
         opened = OpenBatch(connection, self._table, self._key, stretch, look, before.walk)
         if self._key.is_ctid:
             own = look.row("select pg_current_xact_id()::text::bigint")
             opened.transaction = int(own[0]) if own is not None else None
             opened.upper = self._finder.upper_end(look) if stretch.is_last else None
         return opened
+
+    def _find(self, look: Look, before: Checkpoint) -> Stretch:
+        """Find the next stretch. Where hardly a row was to be changed batches have become large, for the time it takes.
+
+        A stretch in which that comes to an end would be changed in one batch of many times the target time.
+        """
+        stretch = self._stretch = self._finder.find(look, before, self._rows_wanted(before))
+        left, changed = self.given.left, self._changed
+        if left is None or changed is None or stretch.is_sweep or stretch.rows <= _FEW_ROWS:
+            return stretch
+        counted = look.end(left(self._table, stretch.range))
+        if counted is None or int(counted[0]) <= max(_FEW_ROWS, _FEW_TIMES * changed):
+            return stretch
+        self.parts.pacer.begin_again()
+        self._stretch = self._finder.find(look, before, self._rows_wanted(before))
+        return self._stretch
 
     def note_failure(self, error: Exception) -> None:
         """Come back when a batch was rolled back that is to be tried again; raise its error otherwise.
@@ -312,6 +339,8 @@ class Walk:
 
     def _advance(self, after: Checkpoint, done: OpenBatch, seconds: float) -> None:
         parts, self._tries = self.parts, 0
+        is_sparse = done.changed is not None and done.changed * _FEW_TIMES < done.stretch.rows
+        self._changed = done.changed if is_sparse else None
         parts.pacer.succeeded(rows=done.stretch.rows, seconds=seconds)
         self._checkpoint = after
         self.was_cut = bool(parts.most_rows) and not after.is_finished and after.rows_done >= parts.most_rows
@@ -321,13 +350,14 @@ class Walk:
     def _tell(self) -> None:
         self._told = time.monotonic()
         progress = self._progress()
+        is_through = self.is_finished and not self.was_cut
         self.parts.emit(
             BackfillMoved(
                 progress.step,
                 progress.scope,
                 progress.label,
                 progress.rows_done,
-                progress.rows_estimated,
+                progress.rows_done if is_through else progress.rows_estimated,  # known by now
                 progress.batches,
                 progress.batch_rows,
                 progress.rows_per_second,

@@ -240,7 +240,8 @@ def refuse_nulls(connection: Connection, found: Nullable) -> None:
     if count:
         raise StepError(
             f"{found.relation}.{found.column} is NULL in {told(count)}",
-            hint="give them a value first: in run_data_migration() of a slow command, with ctx.backfill()",
+            hint="give them a value first: in run_data_migration() of a slow command, with ctx.backfill();"
+            " one that is through begins again with --restart-backfill",
         )
 
 

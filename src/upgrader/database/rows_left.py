@@ -26,8 +26,9 @@ def ensure_backfilled(connection: Connection, table: str, where: str) -> None:
     if count:
         raise StepError(
             f"{told(count)} of {table} {'is' if count == 1 else 'are'} left to backfill ({where})",
-            hint="run the backfill again: `upgrader upgrade --include-slow`; if it left rows that came while it was at"
-            " work, let the application write them whole first",
+            hint="if they came while the backfill was at work, let the application write them whole first; then begin"
+            " it again, for one that is through is not done again by itself, and its where= passes over the rows that"
+            " are done: `upgrader upgrade --include-slow --restart-backfill`",
         )
 
 

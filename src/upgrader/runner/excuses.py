@@ -41,9 +41,13 @@ class Excuses:
     def note_samples(self, step: Step, samples: Sequence[str]) -> None:
         """Write down that backfills of a step were tried on some of their rows only; of its workspaces the first."""
         if samples and step.name not in self._sampled:
-            reason = f"its backfill is tried on a sample: {'; '.join(samples)}"
+            reason = f"its backfill is tried on {' and '.join(samples)} only"
             self._sampled[step.name] = reason
             self._entries.append(NotSimulated(step, reason))
+
+    def sample_of(self, step: Step) -> str | None:
+        """Give on which of its rows the backfill of a step was tried; None where it was on all of them."""
+        return self._sampled.get(step.name)
 
     def reason(self, error: BaseException, step: Step) -> str | None:
         """Say why a failure of a step is none of its own; None where it is."""

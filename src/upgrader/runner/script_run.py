@@ -110,6 +110,8 @@ class ScriptRun(DryRun):
             self._book.note(step, scope, next(reasons, "it was not tried"))
         elif result.error is not None:
             self._book.note(step, scope, result.error, has_failed=True)
+        elif (sample := self._excuses.sample_of(step)) is not None:
+            self._book.note(step, scope, sample)
         return result
 
     def _record(self, step: Step, workspace: Workspace | None, index: int, total: int) -> StepResult | None:

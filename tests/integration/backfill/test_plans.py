@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.integration.backfill.place import upgrade
+from tests.integration.backfill.place import counters, make_items, upgrade
 from tests.support.project import Project
 from tests.support.server import wait_until
-from upgrader.events import Notice
+from upgrader.events import Notice, StatementExecuted
 from upgrader.testing import RecordingSink
 
 ROWS = 20_000
@@ -83,3 +83,31 @@ def test_a_plan_that_cannot_be_helped_is_told(project: Project):
 def _read(project: Project, changed: int) -> list[tuple[int, int]]:
     wait_until(lambda: project.query(READ)[0][1] >= changed)
     return project.query(READ)
+
+
+@pytest.mark.parametrize("key", ["primary key", ""], ids=["key", "ctid"])
+def test_rows_to_change_after_many_without(project: Project, key: str):
+    """Where batches have grown over rows that are done already, the first rows that are not come in a small one."""
+    rows, done = 60_000, 50_000
+    make_items(project, rows, key=key)
+    with project.connect() as connection:
+        connection.execute("update item set note = 'x' where id <= %s", [done])
+        connection.execute("vacuum full item")
+        connection.execute("analyze item")
+    project.slow(
+        "1.0.0",
+        1,
+        "Fill",
+        migrate='ctx.backfill("item", set_={"counter": "counter + 1", "note": "\'x\'"}, where="note = \'\'")',
+    )
+    sink = RecordingSink()
+
+    assert upgrade(project, emit=sink, verbose=True).failures == []
+
+    assert counters(project) == [(0, done), (1, rows - done)]
+    batches = [event for event in sink.of(StatementExecuted) if "update" in event.statement.lower()]
+    if key:
+        changed = [event.row_count for event in batches if event.row_count]
+        assert changed[0] <= 1_000
+        assert sum(changed) == rows - done
+    assert len(batches) < 60

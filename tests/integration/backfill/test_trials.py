@@ -44,7 +44,7 @@ def test_a_dry_run_on_a_sample(project: Project):
     report = dry_run(project, rows=25)
     assert report.outcome is Outcome.DONE
     assert [entry.step.class_name for entry in report.not_simulated] == ["Fill", "Fill"]
-    assert "its backfill is tried on a sample: item, after 25 rows" in report.not_simulated[0].reason
+    assert report.not_simulated[0].reason == "its backfill is tried on the first 25 rows of item only"
     assert "fails without them" in report.not_simulated[1].reason
     assert counters(project) == [(0, 100)]
 
@@ -62,7 +62,7 @@ def test_the_flag_of_the_command_line(project: Project):
     project.slow("1.0.0", 1, "Fill", migrate=COUNT_UP)
     found = project.run_cli("upgrade", "--include-slow", "--dry-run", "--dry-run-rows", "30")
     assert found.returncode == 0, found.stderr
-    assert "item, after 30 rows" in found.stdout + found.stderr
+    assert "the first 30 rows of item only" in found.stdout + found.stderr
 
 
 def test_the_flags_that_contradict_each_other(project: Project):
@@ -88,7 +88,17 @@ def test_the_script_shows_the_statements(project: Project, is_outside: bool):
     assert "where (public.item.id > 10 and public.item.id <= 20)" in found.stdout.replace('"', "").lower()
     assert "explain" not in found.stdout.lower()
     assert "upgrader_look" not in found.stdout
+    assert "NOT WHOLE" not in found.stdout
     assert counters(project) == [(0, 20)]
+
+
+def test_a_script_of_a_sample_says_so(project: Project):
+    """What comes after the rows that were tried is not shown, and that is said."""
+    make_items(project, 10_050)
+    project.slow("1.0.0", 1, "Fill", migrate='ctx.backfill("item", set_={"counter": "7"})')
+    found = project.run_cli("sql", "--include-slow")
+    assert found.returncode == 0, found.stderr
+    assert "NOT WHOLE: its backfill is tried on the first 10,000 rows of item only" in found.stdout
 
 
 def test_a_statement_is_tried_on_an_empty_table_too(project: Project):
