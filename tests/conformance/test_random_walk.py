@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from itertools import combinations
+from datetime import UTC, datetime
+from itertools import combinations, product
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from tests.conformance.test_history_store import FIRST, SECOND, V1, V2, A, B, at
 from tests.support.scopes import assert_scopes_are_as_rebuilt
 from tests.support.server import PostgresServer
 from upgrader.database.connect import Connector
+from upgrader.history.folding import HistoryFolding
 from upgrader.history.layout import bring_up_to_date
 from upgrader.history.sql_store import SqlHistoryStore
 from upgrader.history.store import HistorySnapshot, HistoryStore
@@ -35,6 +37,25 @@ def test_two_stores_make_the_same_of_the_same(server: PostgresServer, seed: int)
             sql, memory = (store.snapshot() for store in stores)
             assert _told(sql) == _told(memory)
             assert _sharing(sql) == _sharing(memory)
+        _assert_kept(driver)
+
+
+@pytest.mark.parametrize("seed", range(3, 6))
+def test_folding_changes_nothing_that_is_read(server: PostgresServer, seed: int):
+    """A history that is folded now and then goes on like one that never is: states, and numbers of attempts."""
+    with server.database() as url, Connector(url).connect() as driver:
+        bring_up_to_date(driver, "upgrader")
+        sql, memory = SqlHistoryStore(lambda: driver, "upgrader"), InMemoryHistoryStore()
+        folded = 0
+        for number in range(_ROUNDS):
+            for store in (sql, memory):
+                _change(random.Random(f"{seed} {number}"), store)
+            if number % 7 == 0:
+                folded += HistoryFolding(driver, "upgrader").fold(before=datetime.now(UTC)).attempts
+            assert _told(sql.snapshot()) == _told(memory.snapshot())
+            for name, scope in product((FIRST, SECOND), (INSTANCE, A, B)):
+                assert sql.last_attempt(name, scope) == memory.last_attempt(name, scope)
+        assert folded
         _assert_kept(driver)
 
 

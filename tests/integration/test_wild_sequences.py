@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -22,6 +23,7 @@ from upgrader.model import Enrolment, FailureLimit, Outcome, Progress, Step
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions
 from upgrader.runner.result import RunReport
 from upgrader.sequence.plan import Selection
+from upgrader.status.explanation import Subject
 from upgrader.version import ReleaseVersion
 
 _VERSIONS = ("1.1.0", "1.2.0", "1.3.0")
@@ -168,6 +170,27 @@ class Walk:
             if step.is_workspace and at != "start" and step.version <= ReleaseVersion.parse(at):
                 connection.execute(f"create table if not exists ws_{id_}.t{step.timestamp} ()".encode())
 
+    def prune(self) -> None:
+        before = self.planned()
+        self.project.api().prune(timedelta())
+        assert self.planned() == before, self.done
+
+    def planned(self) -> list[object]:
+        """Give what would run, up and down, and what is said of each workspace."""
+        api, told = self.project.api(), list[object]()
+        plans = [
+            lambda: api.plan(UpgradeOptions(include_slow=True)).plan,
+            lambda: api.plan_down(DowngradeOptions(to=_BEFORE)).plan,
+            lambda: api.plan_down(DowngradeOptions(steps=3)).plan,
+        ]
+        for make in plans:
+            plan = make()
+            told.append((plan.refusals, plan.stop, plan.warnings))
+            told += [(one.version, one.instance_steps, [*one.tasks]) for one in plan.versions]
+        for id_ in self.ids():
+            told.append(api.why(id_, subject=Subject.WORKSPACE).reasons)
+        return told
+
     def go(self) -> None:
         verbs: dict[Callable[[], None], int] = {
             self.upgrade: 60,
@@ -175,7 +198,7 @@ class Walk:
             self.break_something: 40,
         }
         verbs |= {self.mend: 15, self.set_aside: 8, self.release: 15, self.close: 10, self.delete: 6}
-        verbs |= {self.make: 15, self.adopt: 4}
+        verbs |= {self.make: 15, self.adopt: 4, self.prune: 12}
         verb = self.whim.choices([*verbs], [*verbs.values()])[0]
         self.done.append(verb.__name__)
         try:

@@ -25,6 +25,7 @@ from upgrader.cli.invocation import Invocation
 from upgrader.cli.list import list_commands
 from upgrader.cli.plan import plan
 from upgrader.cli.preflight import preflight
+from upgrader.cli.prune import prune
 from upgrader.cli.signals import ending_on_terminate
 from upgrader.cli.sql import sql
 from upgrader.cli.status import status
@@ -57,6 +58,7 @@ _VERBS: dict[str, Callable[..., int]] = {
     "history": history,
     "why": why,
     "baseline": baseline,
+    "prune": prune,
 }
 for _name, _verb in _VERBS.items():
     app.command(_name)(_verb)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -319,3 +321,16 @@ def seconds(flag: str, value: float) -> float:
     if not math.isfinite(value):
         raise OperatorError(f"{flag} {value} is no number of seconds", hint=f"for example {flag} 600")
     return value
+
+
+def age(flag: str, value: str) -> timedelta:
+    """Give how long ago something is: hours, days or weeks.
+
+    Raises:
+        OperatorError: it is no age.
+    """
+    match = re.fullmatch(r"(\d{1,5})([hdw])", value.strip().lower(), re.ASCII)
+    if match is None:
+        raise OperatorError(f"{flag} {value} is no age", hint=f"for example {flag} 90d; h, d and w are known")
+    hours = {"h": 1, "d": 24, "w": 168}[match[2]]
+    return timedelta(hours=int(match[1]) * hours)

@@ -15,21 +15,22 @@ class LockKeys:
         fence: held shared by every connection that runs commands; free again only when the last statement
             of a dead run has ended.
         barrier: held shared by each transaction that enrols a workspace, exclusively while a barrier is passed.
+        folding: held by whoever folds old attempts, for a batch.
         schema: of the history.
     """
 
     run: int
     fence: int
     barrier: int
+    folding: int
     schema: str
 
     @classmethod
     def of(cls, schema: str) -> LockKeys:
         """Derive the keys from the name of the history schema."""
-        run, fence, barrier = (
-            _key(f"upgrader:{purpose}:{schema}") for purpose in ("run", "fence", "barrier")
-        )
-        return cls(run, fence, barrier, schema)
+        purposes = ("run", "fence", "barrier", "folding")
+        run, fence, barrier, folding = (_key(f"upgrader:{purpose}:{schema}") for purpose in purposes)
+        return cls(run, fence, barrier, folding, schema)
 
     def workspace(self, workspace_id: str) -> int:
         """Give the key that whoever works on a workspace holds: in each step's transaction, or as a session."""

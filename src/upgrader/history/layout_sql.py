@@ -35,9 +35,13 @@ create table {schema}.history (
     error_message text,
     started_at timestamptz not null default now(),
     finished_at timestamptz,
-    forgotten_at timestamptz
+    forgotten_at timestamptz,
+    folded integer not null default 0,
+    folded_since timestamptz
 );
 comment on table {schema}.history is 'One row per attempt at a step in a scope; the only truth';
+comment on column {schema}.history.folded is
+    'How many attempts right before this one, in vain like it, the row stands for; folded_since: when they began';
 comment on column {schema}.history.forgotten_at is
     'When the workspace was forgotten: the row belongs to an earlier life of its id and counts no more';
 -- Serves the state of a scope, and makes a second execution of an attempt impossible whatever goes wrong above.
@@ -219,8 +223,10 @@ end $body$;
 create trigger track_insert after insert on {schema}.history
     for each row when (current_setting('upgrader.counted', true) is distinct from new.name)
     execute function {schema}.track_history();
+-- Folding touches no row that says how far a scope is.
 create trigger track_history after update or delete on {schema}.history
-    for each row execute function {schema}.track_history();
+    for each row when (current_setting('upgrader.folding', true) is distinct from 'on')
+    execute function {schema}.track_history();
 
 create function {schema}.forget_scopes() returns trigger
     language plpgsql set search_path = pg_catalog, pg_temp as $body$

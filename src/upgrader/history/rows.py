@@ -10,7 +10,8 @@ from upgrader.version import ReleaseVersion
 
 ATTEMPT_COLUMNS = (
     "id, name, kind, version, workspace_id, status, attempt, is_initial, executed_by_version, checksum,"
-    " error_message, started_at, finished_at, direction, changes_state, forgotten_at"
+    " error_message, started_at, finished_at, direction, changes_state, forgotten_at,"
+    " folded, folded_since"
 )
 ScopeClass = tuple[str | None, bool, int, int, str | None, int | None]
 """What scopes in the same state share: enrolled, is_baseline, both digests, through, life (None: not enrolled)."""
@@ -57,4 +58,6 @@ def attempt_of(row: tuple[Any, ...]) -> Attempt:
         direction=Direction(row[13]),
         changes_state=row[14],
         forgotten_at=row[15],
+        folded=row[16],
+        folded_since=row[17],
     )

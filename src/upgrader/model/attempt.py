@@ -49,6 +49,8 @@ class Attempt:
             the attempt before says.
         error_message: why it failed, or was skipped.
         forgotten_at: when its workspace was forgotten: it belongs to an earlier life of the id and counts no more.
+        folded: how many attempts right before it, in vain like it, were folded into it.
+        folded_since: when the first of them began; None where there are none.
         life: the life of the workspace's id in which it was planned, as `Progress.life`; None
             is any. It is not kept.
     """
@@ -68,6 +70,8 @@ class Attempt:
     started_at: datetime | None = None
     finished_at: datetime | None = None
     forgotten_at: datetime | None = None
+    folded: int = 0
+    folded_since: datetime | None = None
     life: int | None = None
     id: int = 0
 

@@ -57,6 +57,7 @@ def test_every_verb_has_a_help_that_fits_its_line() -> None:
         "history",
         "why",
         "baseline",
+        "prune",
         "demo",
         "workspace",
         "backfill",

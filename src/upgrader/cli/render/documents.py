@@ -192,6 +192,8 @@ def _attempt(attempt: Attempt) -> Document:
         "started_at": time_text(attempt.started_at),
         "finished_at": time_text(attempt.finished_at),
         "forgotten_at": time_text(attempt.forgotten_at),
+        "folded": attempt.folded,
+        "folded_since": time_text(attempt.folded_since),
     }
 
 

@@ -68,16 +68,24 @@ def _stacked(attempt: Attempt) -> Iterator[Block]:
     details = [status.text, "" if attempt.is_initial else f"try {attempt.attempt}", _took(attempt)]
     shown = ", ".join(detail for detail in (*details, moment(attempt.started_at)) if detail)
     yield Line(shown, indent=2, style=status.style)
-    if attempt.error_message:
-        yield Line(first_lines(attempt.error_message, 2), indent=4)
+    if attempt.error_message or attempt.folded:
+        yield Line(_told(attempt, 2), indent=4)
 
 
 def _errors(attempts: Sequence[Attempt]) -> Iterator[Block]:
-    failed = [attempt for attempt in attempts if attempt.error_message]
+    failed = [attempt for attempt in attempts if attempt.error_message or attempt.folded]
     if failed:
         yield Line()
     for attempt in failed:
-        yield Line(first_lines(attempt.error_message), label=f"{attempt.id}:", style="error")
+        yield Line(_told(attempt), label=f"{attempt.id}:", style="error")
+
+
+def _told(attempt: Attempt, lines: int = 1) -> str:
+    text = first_lines(attempt.error_message, lines)
+    if not attempt.folded:
+        return text
+    before = f"({counted(attempt.folded, 'attempt')} like it before, since {moment(attempt.folded_since)})"
+    return f"{text} {before}" if text else before
 
 
 def _status(attempt: Attempt) -> Cell:
