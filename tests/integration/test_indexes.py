@@ -15,6 +15,7 @@ from tests.support.server import wait_until
 from upgrader import create_index_concurrently, drop_index_concurrently
 from upgrader.database.connect import Connector
 from upgrader.database.guard import EARLIER_ATTEMPTS
+from upgrader.database.index_progress import InvalidIndex, invalid_indexes
 from upgrader.database.session import CommandSession
 from upgrader.errors import StepError
 from upgrader.runner.options import UpgradeOptions
@@ -404,3 +405,27 @@ def test_drop_by_table_leaves_an_index_of_that_name_elsewhere_alone(autocommit: 
         drop_index_concurrently(autocommit, "thing_x", table="core.thing")
     assert indexes(autocommit) == {}
     assert list(indexes(autocommit, "public.thing")) == ["thing_x"]
+
+
+def test_an_index_that_is_being_built_or_dropped_never_looks_abandoned(
+    session: CommandSession, database_url: str
+):
+    """Sessions that build and drop all the time: at no moment is there an invalid index that nobody works on."""
+    session.driver.execute("create table other (id int)")
+
+    def build(table: str) -> None:
+        with psycopg.connect(database_url, autocommit=True) as driver:
+            for _ in range(100):
+                driver.execute(f"create index concurrently {table}_x on {table} (id)".encode())
+                driver.execute(f"drop index concurrently {table}_x".encode())
+
+    seen: dict[int, InvalidIndex] = {}
+    looks = 0
+    with ThreadPoolExecutor() as pool:
+        builders = [pool.submit(build, table) for table in ("thing", "other")]
+        while not all(builder.done() for builder in builders):
+            seen |= invalid_indexes(session.driver)
+            looks += 1
+    assert [builder.result() for builder in builders] == [None, None]
+    assert seen == {}
+    assert looks > 20

@@ -284,3 +284,22 @@ def test_the_setting_decides_where_no_flag_is_given(project: Project):
     assert upgrade(project, 1, emit=sink).outcome is Outcome.DONE
     order = [event.workspace.id for event in sink.of(WorkspaceFinished)]
     assert order == IDS
+
+
+def test_an_invalid_index_of_another_lane_is_that_lanes_affair(project: Project):
+    """One leaves an invalid index while the others are at work: it alone fails."""
+    project.create_workspaces("a", "b")
+    project.workspace("1.0.0", 1, "Make", "create table item (id int); insert into item values (1), (1)")
+    failed = meeting((project.directory, "failed"), 2)
+    body = (
+        f"{meeting((project.directory, 'begun'), 2)}"
+        "try:\n"
+        "    if ctx.workspace.id == 'a':\n"
+        "        ctx.connection.execute(text('create unique index concurrently item_id on item (id)'))\n"
+        f"finally:\n    {failed.replace(chr(10), chr(10) + '    ').rstrip()}\n"
+    )
+    project.workspace("1.0.0", 2, "Index", body, transactional=False)
+    report = upgrade(project, 2)
+    assert [failure.scope.workspace_id for failure in report.failures] == ["a"]
+    assert "left behind: the invalid index ws_a.item_id" in str(report.failures[0].error)
+    assert done(project, "Index") == ["b"]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
 from upgrader.database.connect import identifier
 from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
+from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.recording import is_recording
 from upgrader.errors import StepError
 
@@ -29,6 +31,16 @@ where l.locktype = 'relation' and l.mode = 'ShareUpdateExclusiveLock' and l.gran
   and l.pid <> pg_backend_pid() and a.backend_type is distinct from 'autovacuum worker'
 order by l.pid
 """
+
+
+class _Found(NamedTuple):
+    """An index of the wanted name in the schema of the table."""
+
+    qualified: str
+    is_valid: bool
+    definition: str
+    is_on_table: bool
+    oid: int
 
 
 def create_index_concurrently(
@@ -88,8 +100,8 @@ def create_index_concurrently(
     _execute(connection, f"{create} concurrently {identifier(name)} on {table} {head}{place}{where}")
     if is_recording(connection):
         return
-    found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
-    if found is None or not found[1]:
+    found = _find(connection, name, table)
+    if found is None or not found.is_valid:
         raise StepError(
             f"the index {name} was built but is not valid", hint="run the upgrade again: it is built anew"
         )
@@ -110,8 +122,8 @@ def drop_index_concurrently(connection: Connection, name: str, *, table: str | N
     if table is None:
         found = connection.execute(text("select to_regclass(:name)::text"), {"name": name}).scalar()
     else:
-        row = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
-        found = row[0] if row is not None and row[3] else None
+        there = _find(connection, name, table)
+        found = there.qualified if there is not None and there.is_on_table else None
     if found is not None:
         _execute(connection, f"drop index concurrently if exists {found}")
 
@@ -122,7 +134,9 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
     Args:
         statement: makes the wanted index on the empty copy of the table.
     """
-    found = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
+    found = _find(connection, name, table)
+    if found is not None and not found.is_valid:
+        found = _settled(connection, found, name, table)
     if found is None:
         return False
     qualified, is_valid, definition, is_on_table, oid = found
@@ -138,13 +152,6 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
                 hint="choose another name, or drop it in a command before this one",
             )
         return True
-    builders = connection.execute(text(_BUILDERS), {"table": table}).scalars().all()
-    if builders:
-        pids = ", ".join(str(pid) for pid in builders)
-        raise StepError(
-            f"the index {qualified} is invalid, and pid {pids} may be building it",
-            hint="wait until that session has finished, then run the upgrade again",
-        )
     if not connection.info.get(EARLIER_ATTEMPTS) or oid in connection.info.get(FOREIGN_INDEXES, ()):
         raise StepError(
             f"there is an invalid index {qualified}, and not by an unfinished attempt of this step",
@@ -152,6 +159,32 @@ def _is_there(connection: Connection, name: str, table: str, statement: str) -> 
         )
     _execute(connection, f"drop index concurrently if exists {qualified}")
     return False
+
+
+def _find(connection: Connection, name: str, table: str) -> _Found | None:
+    row = connection.execute(text(_FIND), {"table": table, "name": name}).one_or_none()
+    return None if row is None else _Found(*row)
+
+
+def _settled(connection: Connection, found: _Found, name: str, table: str) -> _Found | None:
+    """Give what has become of an invalid index, once nobody works on it.
+
+    Raises:
+        StepError: somebody may be building it.
+    """
+    builders = connection.execute(text(_BUILDERS), {"table": table}).scalars().all()
+    driver = connection.connection.driver_connection
+    assert driver is not None
+    if not builders and found.oid in invalid_indexes(driver):
+        return found
+    now = _find(connection, name, table)
+    if now is None or now.is_valid:
+        return now
+    who = f"pid {', '.join(str(pid) for pid in builders)}" if builders else "another session"
+    raise StepError(
+        f"the index {found.qualified} is invalid, and {who} may be building it",
+        hint="wait until that session has finished, then run the upgrade again",
+    )
 
 
 def _canonical_definition(connection: Connection, table: str, statement: str) -> str:

@@ -27,7 +27,7 @@ from upgrader.runner.backfilling import OutsideTransactions, OwnTransactions, ru
 from upgrader.runner.contexts import RunWorkspaceContext, author_log
 from upgrader.runner.data_migration import DataMigration, finishing
 from upgrader.runner.explanation import explain, translate_time_error
-from upgrader.runner.index_check import check_indexes, foreign_indexes, note_indexes
+from upgrader.runner.index_check import IndexCheck, foreign_indexes
 from upgrader.runner.lock_watch import WatchedStep
 from upgrader.runner.not_null_proofs import NotNullProofs
 from upgrader.runner.scope_transactions import ScopeTransactions
@@ -298,13 +298,15 @@ class Execution:
 
     def _in_autocommit(self) -> None:
         session = self._session
-        before = invalid_indexes(session.driver)
+        indexes = IndexCheck(
+            session, invalid_indexes(session.driver), self._transactions.workspace, self._parts.source
+        )
         connection = session.begin_autocommit(
             settings={**self._transactions.search_path(), **self._timeouts.autocommit},
             observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
         )
         connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
-        connection.info[FOREIGN_INDEXES] = foreign_indexes(self._store, self._attempt, before)
+        connection.info[FOREIGN_INDEXES] = foreign_indexes(self._store, self._attempt, indexes.before)
         driver = session.driver
         self.begin_watch(self._timeouts.lock_seconds)
         self._backfills.work_on(self._outside(connection))
@@ -314,7 +316,7 @@ class Execution:
             self._parts.watch.end(self.watched)
             session.end_autocommit()
             check_left_behind(session, own_locks=2 if self._transactions.lock.is_held else 1)
-            check_indexes(session.driver, before)
+            indexes.check()
         except BaseException as error:
             self._parts.watch.end(self.watched)
             lost = is_connection_lost(driver)
@@ -322,7 +324,7 @@ class Execution:
             if lost and not isinstance(error, HardStop):
                 raise ConnectionLostError(f"the connection was lost: {error}") from error
             if isinstance(error, Exception):
-                note_indexes(error, session, before)
+                indexes.note(error)
             raise
         self.record(self._task.direction.done, None)
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -163,26 +166,23 @@ def test_a_walk_by_ctid_does_not_outlive_a_rewrite(project: Project):
 @pytest.mark.parametrize("key", ["primary key", ""], ids=["key", "ctid"])
 def test_sessions_that_are_killed_at_any_moment(project: Project, key: str):
     """However often the server ends the run's sessions, each row is changed once."""
-    rows = 3_000
+    rows, kills = 10_000, 10
     make_items(project, rows, key=key)
     project.slow("1.0.0", 1, "Fill", migrate=COUNT_UP.replace("batch_size=10", "batch_size=25"))
     chance = random.Random(4711)
-    cut_off = 0
-    for _ in range(14):
-        with project.connect() as connection:
-            killer = threading.Timer(chance.uniform(0.05, 0.5), _end_sessions, [connection])
-            killer.start()
+    for number in range(kills):
+        with (
+            project.connect() as connection,
+            _ending_sessions(
+                connection, after=number * rows // (2 * kills) + 1, seconds=chance.uniform(0, 0.02)
+            ),
+        ):
             outcome = _outcome(project)
-            killer.join()
-        if outcome is Outcome.DONE:
-            break
-        cut_off += 1
-        if project.query("select to_regclass('upgrader.backfill') is not null") == [(True,)]:
-            changed = project.query("select count(*) from item where counter = 1")[0][0]
-            done = checkpoints(project)
-            assert changed == (done[0][1] if done else 0)
-    assert cut_off, "no run was cut off"
-    assert outcome is Outcome.DONE or upgrade(project).outcome is Outcome.DONE
+        assert outcome is not Outcome.DONE
+        changed = project.query("select count(*) from item where counter = 1")[0][0]
+        (done,) = checkpoints(project)
+        assert changed == done[1]
+    assert upgrade(project).outcome is Outcome.DONE
     assert counters(project) == [(1, rows)]
 
 
@@ -193,8 +193,31 @@ def _outcome(project: Project) -> Outcome:
         return Outcome.FAILED
 
 
-def _end_sessions(connection: psycopg.Connection[object]) -> None:
-    connection.execute(
-        "select pg_terminate_backend(pid) from pg_stat_activity"
-        " where application_name like 'upgrader/%' and datname = current_database()"
-    )
+@contextmanager
+def _ending_sessions(connection: psycopg.Connection[Any], *, after: int, seconds: float) -> Iterator[None]:
+    """End the sessions of a run once it has changed so many rows, and so much later."""
+    is_over = threading.Event()
+
+    def end() -> None:
+        while not is_over.is_set():
+            if _rows_changed(connection) >= after:
+                is_over.wait(seconds)
+                connection.execute(
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where application_name like 'upgrader/%' and datname = current_database()"
+                )
+                return
+
+    killer = threading.Thread(target=end)
+    killer.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        killer.join()
+
+
+def _rows_changed(connection: psycopg.Connection[Any]) -> int:
+    row = connection.execute("select count(*) from item where counter = 1").fetchone()
+    assert row is not None
+    return int(row[0])

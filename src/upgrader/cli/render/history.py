@@ -33,7 +33,7 @@ _NARROW = 100
 def history_blocks(attempts: Sequence[Attempt], *, has_more: bool, width: int | None) -> Iterator[Block]:
     """Give attempts as they come, newest first: a table where there is room, else a block for each.
 
-    The first line of an error stands below its attempt.
+    The first lines of an error stand below its attempt.
     """
     if not attempts:
         yield Line("no attempts")
@@ -80,7 +80,7 @@ def _errors(attempts: Sequence[Attempt]) -> Iterator[Block]:
         yield Line(_told(attempt), label=f"{attempt.id}:", style="error")
 
 
-def _told(attempt: Attempt, lines: int = 1) -> str:
+def _told(attempt: Attempt, lines: int = 3) -> str:
     text = first_lines(attempt.error_message, lines)
     if not attempt.folded:
         return text
