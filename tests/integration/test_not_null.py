@@ -17,7 +17,8 @@ from upgrader import ensure_backfilled, set_not_null
 from upgrader.database import not_null
 from upgrader.database.connect import Connector
 from upgrader.database.not_null import ProofNeeded, check_name
-from upgrader.database.session import CommandSession, StepTransaction
+from upgrader.database.session import CommandSession
+from upgrader.database.step_transaction import StepTransaction
 from upgrader.errors import StepError
 from upgrader.model import Outcome
 from upgrader.runner.options import UpgradeOptions

@@ -194,6 +194,105 @@ class TestTransaction:
         session.begin(settings={}).commit("select 1")
 
 
+class TestBegunAhead:
+    """A commit that takes the beginning of the next transaction along."""
+
+    PROBE = "select 'seen', count(*) from pg_locks where locktype = 'advisory'"
+
+    def commit(self, session: CommandSession, final: str = "select 1", probe: str = PROBE) -> None:
+        transaction = session.begin(settings={})
+        transaction.connection.execute(text("create table if not exists thing (id int)"))
+        following = session.beginning(settings={"lock_timeout": "1234"}, probe=probe)
+        try:
+            transaction.commit(final, following=following)
+        except psycopg.Error:
+            transaction.rollback()
+            raise
+
+    def test_it_is_the_one_that_is_asked_for_next(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """Nothing more is sent for it; it has its settings, its probe's row, and commits what is done in it."""
+        self.commit(session)
+        assert connection.execute("select to_regclass('thing') is not null").fetchone() == (True,)
+        before = self.last_statement(session, connection)
+        transaction = session.begin(settings={"lock_timeout": "1234"}, probe=self.PROBE)
+        assert self.last_statement(session, connection) == before
+        assert transaction.probe == ("seen", "1")
+        assert transaction.connection.execute(text("show lock_timeout")).scalar() == "1234ms"
+        transaction.connection.execute(text("insert into thing values (1)"))
+        transaction.commit(f"select 1 / (current_setting('upgrader.step') = '{transaction.token}')::int")
+        assert connection.execute("select id from thing").fetchall() == [(1,)]
+        assert session.driver.info.transaction_status is TransactionStatus.IDLE
+
+    @pytest.mark.parametrize("settings", [{"lock_timeout": "1"}, {}])
+    def test_another_one_is_begun_anew(self, session: CommandSession, settings: dict[str, str]):
+        """What was begun for somebody else is not given to whoever comes."""
+        self.commit(session)
+        transaction = session.begin(settings=settings, probe=self.PROBE)
+        assert transaction.connection.execute(text("show lock_timeout")).scalar() != "1234ms"
+        transaction.rollback()
+
+    def test_it_ends_with_whatever_else_is_done(self, session: CommandSession):
+        """The runner's own statements, and autocommit, never run inside of it."""
+        self.commit(session)
+        assert session.driver.info.transaction_status is TransactionStatus.IDLE
+        self.commit(session)
+        assert not session.connection.in_transaction()
+        assert show(session, "lock_timeout") == "0"
+        self.commit(session)
+        session.begin_autocommit(settings={}, observer=None)
+        session.end_autocommit()
+        self.commit(session)
+        session.settle()
+        session.settle()
+        assert session.driver.info.transaction_status is TransactionStatus.IDLE
+
+    def test_what_fails_after_the_commit_does_not_undo_it(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """The next transaction counts as not begun; whoever asks for it is told."""
+        self.commit(session, "insert into thing values (1)", probe="select from no_such_table")
+        assert connection.execute("select id from thing").fetchall() == [(1,)]
+        with pytest.raises(psycopg.errors.UndefinedTable):
+            session.begin(settings={"lock_timeout": "1234"}, probe="select from no_such_table")
+
+    def test_what_fails_before_the_commit_begins_nothing(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """Neither the work is kept, nor is there a transaction that nobody asked for."""
+        with pytest.raises(psycopg.errors.DivisionByZero):
+            self.commit(session, "select 1/0")
+        assert connection.execute("select to_regclass('thing') is null").fetchone() == (True,)
+        session.begin(settings={"lock_timeout": "1234"}, probe=self.PROBE).rollback()
+
+    def test_a_deferred_constraint_fails_it_as_well(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """What only COMMIT finds."""
+        connection.execute("create table thing (id int unique deferrable initially deferred)")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            self.commit(session, "insert into thing values (1), (1)")
+        assert connection.execute("select from thing").fetchall() == []
+
+    def test_one_that_idled_too_long_is_not_used(
+        self, session: CommandSession, connection: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+    ):
+        """The server may have ended it, and the session with it: the next is begun on a new connection."""
+        self.commit(session)
+        TestLostConnection().end_backend(session, connection)
+        monkeypatch.setattr("upgrader.database.session._AHEAD_SECONDS", 0.0)
+        transaction = session.begin(settings={"lock_timeout": "1234"}, probe=self.PROBE)
+        transaction.commit("insert into thing values (1)")
+        assert connection.execute("select id from thing").fetchall() == [(1,)]
+
+    def last_statement(self, session: CommandSession, connection: psycopg.Connection) -> object:
+        """Give when the session's last message came, and what it was."""
+        return connection.execute(
+            "select query_start, query from pg_stat_activity where pid = %s", [session.backend_pid]
+        ).fetchone()
+
+
 class TestLostConnection:
     def end_backend(self, session: CommandSession, connection: psycopg.Connection) -> None:
         pid = session.backend_pid

@@ -13,7 +13,7 @@ from upgrader.backfill.outside import offering
 from upgrader.check.catalog.objects import Catalog
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.guard import EARLIER_ATTEMPTS, StatementObserver, enter_guard, leave_guard
-from upgrader.database.session import StepTransaction
+from upgrader.database.step_transaction import StepTransaction
 from upgrader.errors import IrreversibleError
 from upgrader.model import Direction
 from upgrader.runner.author import call_author, method_of

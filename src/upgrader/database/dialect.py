@@ -25,6 +25,8 @@ from upgrader.database.recording import is_passed_by
 
 GUARDED_URL = "postgresql+upgrader://"
 """What `create_engine` takes for an engine with this dialect."""
+COMMITTED = "upgrader_committed"
+"""Key of `Connection.info`: the next commit has been done already, in a message of the runner's own."""
 registry.register("postgresql.upgrader", __name__, "GuardedDialect")
 
 
@@ -48,8 +50,10 @@ class GuardedDialect(PGDialect_psycopg):
 
     def do_commit(self, dbapi_connection: Any) -> None:
         """Commit, unless a command asks for it."""
-        refuse_end(_info(dbapi_connection), COMMIT)
-        dbapi_connection.commit()
+        info = _info(dbapi_connection)
+        refuse_end(info, COMMIT)
+        if info.pop(COMMITTED, None) is None:
+            dbapi_connection.commit()
 
     def do_rollback(self, dbapi_connection: Any) -> None:
         """Roll back, unless a command asks for it."""

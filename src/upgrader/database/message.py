@@ -5,27 +5,55 @@ A cursor makes objects for the result of every statement; of a step's dozen only
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import psycopg
 from psycopg import generators
 from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGresult
 
+Row = tuple[str | None, ...] | None
+"""The first row of a result, as the server writes it; None without a row."""
 _FAILED = (ExecStatus.FATAL_ERROR, ExecStatus.BAD_RESPONSE)
 
 
-def send_message(driver: psycopg.Connection, message: str) -> tuple[str | None, ...] | None:
-    """Execute statements and give the first row of the last one, as the server writes it; None without a row.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the last statement of a message gave."""
+
+    row: Row
+
+
+def send_message(driver: psycopg.Connection, message: str) -> Row:
+    """Execute statements and give the first row of the last one.
 
     Raises:
         psycopg.Error: a statement failed, those after it were not executed; or the connection is lost.
     """
     with driver.lock:
         last = send(driver, message)
-    encoding = driver.info.encoding
-    if not last.ntuples or not last.nfields:
+    return _row(last, driver.info.encoding)
+
+
+def send_commit(driver: psycopg.Connection, commit: str, following: str) -> Answer | None:
+    """Execute statements that end with COMMIT, and those of the next transaction after them, in one message.
+
+    Returns:
+        What the last statement gave; None where only something after the COMMIT failed.
+
+    Raises:
+        psycopg.Error: nothing was committed; or the connection is lost.
+    """
+    message = f"{commit}; {following}"
+    with driver.lock:
+        driver.pgconn.send_query(message.encode())
+        results = driver.wait(generators.execute(driver.pgconn))
+    last = results[-1]
+    if last.status not in _FAILED:
+        return Answer(_row(last, driver.info.encoding))
+    if any(result.command_status == b"COMMIT" for result in results):
         return None
-    values = (last.get_value(0, column) for column in range(last.nfields))
-    return tuple([None if value is None else value.decode(encoding) for value in values])
+    raise psycopg.errors.error_from_result(last, driver.info.encoding)
 
 
 def send(driver: psycopg.Connection, message: str) -> PGresult:
@@ -39,3 +67,10 @@ def send(driver: psycopg.Connection, message: str) -> PGresult:
     if last.status in _FAILED:
         raise psycopg.errors.error_from_result(last, driver.info.encoding)
     return last
+
+
+def _row(result: PGresult, encoding: str) -> Row:
+    if not result.ntuples or not result.nfields:
+        return None
+    values = (result.get_value(0, column) for column in range(result.nfields))
+    return tuple([None if value is None else value.decode(encoding) for value in values])

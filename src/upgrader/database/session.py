@@ -1,7 +1,8 @@
 """The connection that runs commands: one message before the author's code, one after it, nothing inherited.
 
-A step costs three messages beside the author's own: the reset of the session, BEGIN and the step's settings
-travel as one; the record and COMMIT as another. (A round trip costs about as much as a small statement.)
+A step costs one message beside the author's own: its record and COMMIT, the reset of the session, BEGIN and
+the settings of the next step travel together, where a next one is known. (A round trip costs about as much as a
+small statement, and what both sides do after a wait takes several times as long as it would without.)
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from itertools import count
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from psycopg.rows import tuple_row
-from sqlalchemy import Connection, Engine, NullPool, RootTransaction, create_engine
+from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from upgrader.database.connect import Connector
@@ -23,11 +23,11 @@ from upgrader.database.dialect import GUARDED_URL
 from upgrader.database.failures import is_connection_lost
 from upgrader.database.guard import (
     StatementObserver,
-    check_transaction,
     enter_guard,
     leave_guard,
 )
-from upgrader.database.message import send_message
+from upgrader.database.message import Row, send_commit, send_message
+from upgrader.database.step_transaction import StepTransaction, is_altered, speak_utf8
 from upgrader.errors import ConnectionLostError, DatabaseUnavailableError, GuardError, NoConnectionError
 
 # All that a command can leave in a session, except advisory locks (DISCARD ALL would take the fence along).
@@ -39,6 +39,8 @@ _RESET = (
 )
 _MARKER = "upgrader.step"
 _REOPEN_SECONDS, _REOPEN_PAUSE_SECONDS = 1.0, 0.05
+# What was begun ahead longer ago than this may have been ended for idling.
+_AHEAD_SECONDS = 1.0
 
 
 def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
@@ -46,57 +48,20 @@ def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
     return create_engine(GUARDED_URL, creator=connect, poolclass=NullPool)
 
 
-@dataclass
-class StepTransaction:
-    """An open transaction in which a command works.
+@dataclass(frozen=True, slots=True)
+class _Ahead:
+    """A transaction that was begun before it was asked for.
 
     Attributes:
-        connection: what the command is given.
-        token: the marker that `final` checks: it is gone if the transaction was ended behind our back.
-        probe: the row of the probe that travelled with BEGIN; None without probe, or if it found nothing.
+        row: of its probe.
+        began: by the monotonic clock, in seconds.
     """
 
-    connection: Connection
+    text: str
     token: str
-    probe: tuple[object, ...] | None
-    _root: RootTransaction
-    _driver: psycopg.Connection
-
-    def check(self) -> None:
-        """Find out whether the transaction is still as it was given.
-
-        Raises:
-            GuardError: it is not.
-            ConnectionLostError: the server ended the connection.
-        """
-        if is_connection_lost(self._driver):
-            raise ConnectionLostError("the server ended the connection while a step ran on it")
-        check_transaction(self.connection, self._root, self._driver.info.transaction_status)
-
-    def commit(self, final: str) -> None:
-        """Check the transaction, then execute `final` and COMMIT in one message.
-
-        Raises:
-            GuardError: the command did to the transaction what it may not do.
-            psycopg.Error: `final` or COMMIT failed: a deferred constraint, for example.
-        """
-        leave_guard(self.connection)
-        self.check()
-        _speak_utf8(self._driver)
-        send_message(self._driver, f"set session authorization default; {final}; commit")
-        self._root.commit()
-
-    def rollback(self) -> None:
-        """Roll back; never raises, also on a dead connection."""
-        leave_guard(self.connection)
-        try:
-            if self._root.is_active:
-                self._root.rollback()
-            if self._driver.info.transaction_status is not TransactionStatus.IDLE:
-                self._driver.rollback()
-        except Exception:
-            # Whatever is left of the transaction goes with its connection.
-            self._driver.close()
+    row: Row
+    driver: psycopg.Connection
+    began: float
 
 
 class CommandSession:
@@ -118,6 +83,7 @@ class CommandSession:
         self._newest: psycopg.Connection | None = None
         self._was_open = False
         self._marker, self._steps = f"{secrets.token_hex(8)}.", count(1)
+        self._ahead: _Ahead | None = None
 
     def open(self) -> None:
         """Open the connection, unless it is: from here on it holds the fence."""
@@ -136,6 +102,7 @@ class CommandSession:
     @property
     def connection(self) -> Connection:
         """The SQLAlchemy connection; opened when first used."""
+        self.settle()
         if self._connection is None:
             self._open()
         assert self._connection is not None
@@ -144,6 +111,7 @@ class CommandSession:
     @property
     def driver(self) -> psycopg.Connection:
         """The psycopg connection below it, for the runner's own statements."""
+        self.settle()
         if self._driver is None:
             self._open()
         assert self._driver is not None
@@ -176,20 +144,70 @@ class CommandSession:
         Raises:
             ConnectionLostError: the server ended the connection.
         """
-        token = f"{self._marker}{next(self._steps)}"
-        # SET LOCAL costs the server a fifth of set_config() in a SELECT.
-        configure = "; ".join([f"set local {name} = {value}" for name, value in settings.items()])
+        text = self.beginning(settings=settings, probe=probe)
+        ahead = self._take_ahead(text)
         self._renew()
-        root = self.connection.begin()
+        connection, driver = self.connection, self.driver
+        root = connection.begin()
         try:
-            message = f"{_RESET}; begin; set local {_MARKER} = '{token}'; {configure}; {probe}"
-            row = send_message(self.driver, message)
+            token, row = self._begin(driver, text) if ahead is None else (ahead.token, ahead.row)
         except BaseException:
-            leave_guard(self.connection)
+            leave_guard(connection)
             self.replace()
             raise
-        enter_guard(self.connection, observer)
-        return StepTransaction(self.connection, token, row, root, self.driver)
+        enter_guard(connection, observer)
+        return StepTransaction(connection, token, row, root, driver, self._commit_and_begin)
+
+    def beginning(self, *, settings: Mapping[str, str], probe: str) -> str:
+        """Give what a transaction begins with: the same for the same settings and probe."""
+        # SET LOCAL costs the server a fifth of set_config() in a SELECT.
+        configure = "; ".join([f"set local {name} = {value}" for name, value in settings.items()])
+        return f"{configure}; {probe}"
+
+    def _commit_and_begin(self, commit: str, following: str) -> None:
+        """Execute `commit`, and begin the next transaction in the same message, before anybody asks for it.
+
+        It is used by the `begin` that asks for just this one. Whatever else is done on the session ends it.
+
+        Raises:
+            psycopg.Error: nothing was committed; or the connection is lost.
+        """
+        assert self._driver is not None
+        token = self._token()
+        answer = send_commit(self._driver, commit, _opening(token, following))
+        if answer is None:
+            self._driver.rollback()
+        else:
+            self._ahead = _Ahead(following, token, answer.row, self._driver, time.monotonic())
+
+    def settle(self) -> None:
+        """Take back a transaction that was begun ahead, where there is one; never raises."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            try:
+                ahead.driver.rollback()
+            except psycopg.Error:  # a connection that is lost has nothing begun
+                self.replace()
+
+    def _take_ahead(self, text: str) -> _Ahead | None:
+        ahead = self._ahead
+        if (
+            ahead is None
+            or ahead.text != text
+            or is_altered(ahead.driver)
+            or time.monotonic() - ahead.began > _AHEAD_SECONDS
+        ):
+            self.settle()
+            return None
+        self._ahead = None
+        return ahead
+
+    def _begin(self, driver: psycopg.Connection, text: str) -> tuple[str, Row]:
+        token = self._token()
+        return token, send_message(driver, _opening(token, text))
+
+    def _token(self) -> str:
+        return f"{self._marker}{next(self._steps)}"
 
     def begin_autocommit(
         self, *, settings: Mapping[str, str], observer: StatementObserver | None
@@ -237,7 +255,7 @@ class CommandSession:
     def close(self) -> None:
         """Close the connection; never raises."""
         connection, driver = self._connection, self._driver
-        self._connection = self._driver = None
+        self._connection = self._driver = self._ahead = None
         if connection is not None:
             leave_guard(connection)
             try:
@@ -254,13 +272,13 @@ class CommandSession:
         Execution options (a `schema_translate_map`!) and listeners end with SQLAlchemy's Connection; a driver
         whose attributes were changed is dropped.
         """
-        if self._driver is not None and _is_altered(self._driver):
+        if self._driver is not None and is_altered(self._driver):
             self.replace()
         if self._connection is None:
             self._open()
         else:
             self._connection = Connection(self._engine, connection=self._connection.connection)
-        _speak_utf8(self.driver)
+        speak_utf8(self.driver)
 
     def _open(self) -> None:
         connection = self._connect()
@@ -315,16 +333,5 @@ class CommandSession:
         return connection
 
 
-def _is_altered(driver: psycopg.Connection) -> bool:
-    return (
-        driver.row_factory is not tuple_row
-        or driver.cursor_factory is not psycopg.Cursor
-        or driver.prepare_threshold is not None
-        or not driver.autocommit
-    )
-
-
-def _speak_utf8(driver: psycopg.Connection) -> None:
-    """Undo a SET client_encoding of a command: the runner's messages are UTF-8."""
-    if driver.pgconn.parameter_status(b"client_encoding") not in (b"UTF8", None):
-        driver.execute(b"set client_encoding = 'UTF8'")
+def _opening(token: str, text: str) -> str:
+    return f"{_RESET}; begin; set local {_MARKER} = '{token}'; {text}"

@@ -14,7 +14,8 @@ from sqlalchemy import Connection
 from upgrader.database.connect import literal
 from upgrader.database.guard import StatementObserver, enter_guard, forget_options, leave_guard
 from upgrader.database.leftovers import Traces, noting
-from upgrader.database.session import CommandSession, StepTransaction
+from upgrader.database.session import CommandSession
+from upgrader.database.step_transaction import StepTransaction
 
 _SAVEPOINT = "upgrader_trial"
 

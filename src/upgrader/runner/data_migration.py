@@ -12,7 +12,7 @@ from upgrader.backfill.backfills import Backfills
 from upgrader.backfill.control import BackfillStopped
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.leftovers import guarded
-from upgrader.database.session import StepTransaction
+from upgrader.database.step_transaction import StepTransaction
 from upgrader.errors import StepError
 from upgrader.model import Scope, Step, Workspace
 from upgrader.runner.author import call_author

@@ -17,8 +17,8 @@ from upgrader.database.guard import EARLIER_ATTEMPTS, FOREIGN_INDEXES
 from upgrader.database.index_progress import invalid_indexes
 from upgrader.database.leftovers import Traces, check_left_behind, guarded, noting
 from upgrader.database.not_null import ProofNeeded
-from upgrader.database.session import StepTransaction
-from upgrader.errors import ConnectionLostError
+from upgrader.database.step_transaction import StepTransaction
+from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import StepRetried
 from upgrader.history.sql_store import is_forgotten
 from upgrader.model import Attempt, AttemptStatus, Direction
@@ -216,13 +216,25 @@ class Execution:
                     transaction.token,
                     is_running=self._has_running_row,
                     traces=traces,
-                )
+                ),
+                following=self._following(),
             )
         except BaseException as error:
             self.give_up(transaction, error)
             if is_forgotten(error):
                 raise LeftOut from error
             raise guarded(error) from error
+
+    def _following(self) -> str:
+        """Give how the next step on this session begins, where it does so with a transaction; else nothing."""
+        upcoming = self._task.then() if self._task.then is not None else None
+        if upcoming is None or not upcoming.step.transactional or upcoming.migrates_data:
+            return ""
+        try:
+            timeouts = self._parts.timeouts_of(upcoming.step)
+            return ScopeTransactions(self._parts, upcoming).beginning(timeouts.transactional)
+        except StepError:  # it is told when it is that step's turn
+            return ""
 
     def _short_transaction(self, work: Callable[[Connection], None]) -> None:
         """Do something for the step in a transaction of its own."""

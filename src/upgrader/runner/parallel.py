@@ -108,7 +108,7 @@ class ThreadedExecutor:
             lane.ended.set()
 
     def _work(self, lane: _Lane, walk: WorkspaceWalk) -> None:
-        while (turn := walk.next_turn(lambda: self._is_wanted(lane))) is not None:
+        while (turn := walk.next_turn(lane.steps, lambda: self._is_wanted(lane))) is not None:
             walk.run(turn, lane.steps)
 
     def _is_wanted(self, lane: _Lane) -> bool:

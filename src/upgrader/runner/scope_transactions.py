@@ -11,7 +11,7 @@ import psycopg
 
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import is_terminated
-from upgrader.database.session import StepTransaction
+from upgrader.database.step_transaction import StepTransaction
 from upgrader.errors import ConnectionLostError, StepError
 from upgrader.events import Waiting
 from upgrader.runner.step_parts import StepParts
@@ -64,6 +64,12 @@ class ScopeTransactions:
                 return transaction
             if self._accept(workspace, transaction, row):
                 return transaction
+
+    def beginning(self, settings: Mapping[str, str]) -> str:
+        """Give what `begin` is going to send, as far as it is known now."""
+        return self._parts.session.beginning(
+            settings={**self.search_path(), **settings}, probe=self._probe(self.workspace)
+        )
 
     def look_again(self) -> None:
         """Look at the workspace again, and keep nothing open."""

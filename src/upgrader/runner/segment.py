@@ -46,7 +46,7 @@ class SequentialExecutor:
     ) -> set[str]:
         """Run the tasks in order; give the ids of the workspaces that did not get through."""
         walk = WorkspaceWalk(self._parts, version, tasks, workspaces, progress)
-        while (turn := walk.next_turn()) is not None:
+        while (turn := walk.next_turn(self._steps)) is not None:
             walk.run(turn, self._steps)
         walk.close()
         return walk.not_through

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,6 +28,8 @@ class StepTask:
             again right before it.
         is_resumed: whether somebody else may have been at work on the workspace since the survey.
         life: the life of the workspace's id in which it was planned; None where the run enrolled it itself.
+        then: tells what comes next on this session, when the step is about to be completed; None where nobody
+            knows.
     """
 
     step: Step
@@ -38,6 +41,7 @@ class StepTask:
     is_resumed: bool = False
     direction: Direction = Direction.UP
     life: int | None = None
+    then: Callable[[], StepTask | None] | None = None
 
     @property
     def migrates_data(self) -> bool:

@@ -51,6 +51,10 @@ class WorkspaceQueue:
             return Turn(task, index)
         return None
 
+    def give_back(self, turn: Turn) -> None:
+        """Let a turn that was taken and not begun come next."""
+        self._returned.appendleft(turn)
+
     def put_back(self, turn: Turn) -> None:
         """Let a turn that could not be taken come next."""
         turn.is_resumed = True

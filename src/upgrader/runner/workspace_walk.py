@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from upgrader.errors import NoConnectionError
 from upgrader.events import EventSink, SegmentStarted, Waiting, WorkspaceFinished
@@ -83,6 +84,7 @@ class WorkspaceWalk:
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._running = 0
+        self._reserved: dict[StepRunner, Turn] = {}
         self._is_halted = self._is_closed = False
         self._started = time.perf_counter()
         report = parts.report
@@ -95,20 +97,25 @@ class WorkspaceWalk:
         self.not_through: set[str] = set()
         parts.emit(SegmentStarted(version, len(tasks)))
 
-    def next_turn(self, is_wanted: Callable[[], bool] = _always) -> Turn | None:
+    def next_turn(self, steps: StepRunner, is_wanted: Callable[[], bool] = _always) -> Turn | None:
         """Give the next turn; waits while only others work, or somebody else is at work on all that is left.
 
         None where there is nothing more to begin.
 
         Args:
-            is_wanted: whether the lane that asks is to work just now; else it rests.
+            steps: of the lane that asks.
+            is_wanted: whether that lane is to work just now; else it rests.
         """
         while True:
             may_take = is_wanted()
             with self._lock:
-                if self._is_over():
+                reserved = self._unreserve(steps)
+                is_over = self._is_over()
+                turn = self._queue.take() if may_take and not is_over else None
+                if turn is None or turn is not reserved:
+                    steps.session.settle()  # what was begun for it; before anybody else can take it
+                if is_over:
                     return None
-                turn = self._queue.take() if may_take else None
                 if turn is not None:
                     self._running += 1
                     return turn
@@ -142,10 +149,10 @@ class WorkspaceWalk:
             return
         except NoConnectionError:
             turn.seconds += time.perf_counter() - started
-            self._end_turn(put_back=turn)
+            self._end_turn(put_back=turn, leaving=steps)
             raise
         except BaseException:
-            self._end_turn()
+            self._end_turn(leaving=steps)
             raise
         turn.seconds += time.perf_counter() - started
         outcome = self._count(workspace, end, is_left_out=is_left_out)
@@ -187,7 +194,7 @@ class WorkspaceWalk:
 
     def _run_steps(self, turn: Turn, workspace: Workspace, steps: StepRunner) -> StepResult | None:
         """Run the steps in order; give the one that did not get through, None if all did."""
-        progress, is_first = self._progress(workspace.id), True
+        is_first = True
         for number in range(turn.steps_done, len(turn.task.steps)):
             step = turn.task.steps[number]
             if number and (self._is_halted or self._parts.stop.requested):
@@ -195,25 +202,59 @@ class WorkspaceWalk:
                     self._parts.report.left += turn.steps_left
                 return StepResult(step, Scope(workspace.id), 0, AttemptStatus.INTERRUPTED, 0.0)
             self._parts.check_lock()
-            result = steps.run(
-                StepTask(
-                    step=step,
-                    workspace=workspace,
-                    index=turn.index,
-                    total=len(self._tasks),
-                    tried=progress.was_tried(step),
-                    life=progress.life,
-                    is_first=is_first,
-                    is_resumed=turn.is_resumed,
-                    direction=self._parts.direction,
-                )
-            )
+            then = partial(self._upcoming, turn, number, steps)
+            result = steps.run(self._task(turn, number, is_first=is_first, then=then))
             is_first = False
             self._add(result)
             if not result.is_completed:
                 return result
             turn.steps_done += 1
         return None
+
+    def _task(
+        self,
+        turn: Turn,
+        number: int,
+        *,
+        is_first: bool,
+        then: Callable[[], StepTask | None] | None = None,
+    ) -> StepTask:
+        workspace_id, step = turn.task.workspace_id, turn.task.steps[number]
+        progress = self._progress(workspace_id)
+        return StepTask(
+            step=step,
+            workspace=self._workspaces[workspace_id],
+            index=turn.index,
+            total=len(self._tasks),
+            tried=progress.was_tried(step),
+            life=progress.life,
+            is_first=is_first,
+            is_resumed=turn.is_resumed,
+            direction=self._parts.direction,
+            then=then,
+        )
+
+    def _upcoming(self, turn: Turn, number: int, steps: StepRunner) -> StepTask | None:
+        """Give what the lane does after a step of its turn; a workspace of which it is the first step is reserved."""
+        if number + 1 < len(turn.task.steps):
+            return self._task(turn, number + 1, is_first=False)
+        with self._lock:
+            reserved = self._reserved.get(steps)
+            if reserved is None and not self._is_over():
+                reserved = self._queue.take()
+                if reserved is None:
+                    return None
+                self._running += 1
+                self._reserved[steps] = reserved
+        return self._task(reserved, reserved.steps_done, is_first=True) if reserved is not None else None
+
+    def _unreserve(self, steps: StepRunner) -> Turn | None:
+        """Give the turn back that was reserved for a lane; it is the next one that is taken."""
+        reserved = self._reserved.pop(steps, None)
+        if reserved is not None:
+            self._running -= 1
+            self._queue.give_back(reserved)
+        return reserved
 
     def _add(self, result: StepResult) -> None:
         with self._lock:
@@ -231,9 +272,17 @@ class WorkspaceWalk:
                 self.not_through.add(workspace.id)
         return outcome
 
-    def _end_turn(self, *, put_back: Turn | None = None, put_off: Turn | None = None) -> None:
+    def _end_turn(
+        self,
+        *,
+        put_back: Turn | None = None,
+        put_off: Turn | None = None,
+        leaving: StepRunner | None = None,
+    ) -> None:
         with self._lock:
             self._running -= 1
+            if leaving is not None:
+                self._unreserve(leaving)
             if put_back is not None:
                 self._queue.put_back(put_back)
             if put_off is not None:

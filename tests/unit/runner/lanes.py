@@ -26,10 +26,12 @@ class FakeSession:
 
     Attributes:
         refuses: what opening it raises.
+        ahead: the workspace and the step whose transaction is begun already.
     """
 
     def __init__(self) -> None:
         self.opened = self.cancelled = 0
+        self.ahead: tuple[str, str] | None = None
         self.backend_pid = id(self)
         self.refuses: Exception | None = None
 
@@ -38,12 +40,18 @@ class FakeSession:
         if self.refuses is not None:
             raise self.refuses
 
+    def settle(self) -> None:
+        self.ahead = None
+
     def cancel(self) -> None:
         self.cancelled += 1
 
 
 class FakeLane:
-    """Runs a function for each step; keeps what it ran, and as which thread."""
+    """Runs a function for each step; keeps what it ran, and as which thread.
+
+    What it is told to come next has to be what it runs next, unless the session was settled in between.
+    """
 
     def __init__(self, command: Command) -> None:
         self.session = FakeSession()
@@ -54,7 +62,12 @@ class FakeLane:
     def run(self, task: StepTask) -> StepResult:
         assert task.workspace is not None
         self.threads.add(threading.current_thread().name)
+        ahead, self.session.ahead = self.session.ahead, None
+        assert ahead in (None, (task.workspace.id, task.step.name))
         status = self.command(task) or AttemptStatus.COMPLETED
+        upcoming = task.then() if task.then is not None and status is AttemptStatus.COMPLETED else None
+        if upcoming is not None and upcoming.workspace is not None:
+            self.session.ahead = (upcoming.workspace.id, upcoming.step.name)
         self.ran.append((task.workspace.id, task.step.name))
         return StepResult(task.step, task.scope, 1, status, 0.0, error=None)
 

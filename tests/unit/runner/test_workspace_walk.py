@@ -11,6 +11,7 @@ from tests.unit.runner.lanes import FakeLane, Stage, arguments, fake_steps
 from upgrader.events import Waiting, WorkspaceFinished
 from upgrader.history.run_lock import Holder
 from upgrader.runner.parallel import ThreadedExecutor
+from upgrader.runner.result import StepResult
 from upgrader.runner.segment import SegmentExecutor, SequentialExecutor
 from upgrader.runner.step_task import StepTask
 from upgrader.runner.workspace_lock import WorkspaceBusy
@@ -93,3 +94,53 @@ def test_a_workspace_that_is_held_comes_last_and_is_looked_at_anew(lanes: int):
     finished = [event.workspace.id for event in stage.sink.of(WorkspaceFinished)]
     assert set(finished[-2:]) == {"b", "d"}
     assert stage.report.completed == 10
+
+
+def test_what_comes_next_is_told_before_a_step_is_completed():
+    """Its own next step, then the first one of a workspace that is reserved for it; nothing after the last."""
+    told: list[tuple[str, str, bool] | None] = []
+
+    class Lane(FakeLane):
+        def run(self, task: StepTask) -> StepResult:
+            result = super().run(task)
+            upcoming = task.then() if task.then is not None else None
+            assert upcoming is None or upcoming.workspace is not None
+            told.append(
+                (upcoming.workspace.id, upcoming.step.name, upcoming.is_first)
+                if upcoming is not None and upcoming.workspace is not None
+                else None
+            )
+            return result
+
+    stage = Stage()
+    SequentialExecutor(stage.parts, steps=Lane(lambda _: None)).run(*arguments(STEPS, "a", "b"))
+    assert told == [("a", "second", False), ("b", "first", True), ("b", "second", False), None]
+
+
+@pytest.mark.parametrize("lanes", [1, 3])
+@pytest.mark.parametrize("last_step", ["first", "second"])
+def test_what_was_begun_ahead_is_taken_back_where_the_run_stops(lanes: int, last_step: str):
+    """The workspace that was reserved counts as left, with all of its steps."""
+    stage = Stage()
+
+    def stop_at(task: StepTask) -> None:
+        assert task.workspace is not None
+        if (task.workspace.id, task.step.name) == ("a", last_step):
+            stage.stop.request("SIGINT")
+
+    class Lane(FakeLane):
+        def run(self, task: StepTask) -> StepResult:
+            result = super().run(task)  # the next one is known, and begun
+            stop_at(task)
+            return result
+
+    runners = [Lane(lambda _: None) for _ in range(lanes)]
+    executor: SegmentExecutor = (
+        SequentialExecutor(stage.parts, steps=runners[0])
+        if lanes == 1
+        else ThreadedExecutor(stage.parts, lanes=runners, terminate=lambda _: None)
+    )
+    executor.run(*arguments(STEPS, *"abcdefgh"))
+    done = sum(len(runner.ran) for runner in runners)
+    assert stage.report.left == 2 * 8 - done
+    assert [runner.session.ahead for runner in runners] == [None] * lanes
