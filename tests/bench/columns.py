@@ -103,7 +103,7 @@ def measure_networked(stage: Stage, *, quick: bool) -> Section:
         f"[^network]: {len(times.seconds[LOOP])} blocks of each in turns. Both go through a proxy, a process of its"
         " own, that passes every message on 0.25 ms later, each way; measured with `select 1`, it adds"
         f" {milliseconds(network.added_seconds)} to a round trip. The loop waits for five answers for each workspace,"
-        " the program for three."
+        " the program for two."
     )
     return Section([_beside(what, times, LOOP, ONE, NETWORK_BAR)], [note])
 
