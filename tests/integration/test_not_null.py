@@ -493,9 +493,10 @@ class TestWhatOthersNotice:
         with project.connect() as connection:
             connection.execute("create schema core")
             for table in ("plain", "ours"):
+                # Whoever wants the table to himself waits a second (deadlock_timeout) for autovacuum to go away.
                 connection.execute(
-                    f"create unlogged table core.{table} as select g as id, repeat('x', 200) as filler"
-                    f" from generate_series(1, {self.ROWS}) g".encode()
+                    f"create unlogged table core.{table} with (autovacuum_enabled = off) as"
+                    f" select g as id, repeat('x', 200) as filler from generate_series(1, {self.ROWS}) g".encode()
                 )
         project.fast("1.0.0", 1, "Require", f"{USE}set_not_null(connection, 'core.ours', 'filler')")
         with _asking(project, "core.plain") as plain, project.connect() as connection:
