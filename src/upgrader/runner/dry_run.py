@@ -12,22 +12,12 @@ transaction is begun anew as often as it takes; in a later version the dry run e
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from itertools import islice
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
 
-from sqlalchemy import Connection
-
-from upgrader.backfill.backfills import Backfills
-from upgrader.backfill.outside import offering
-from upgrader.command import SlowInstanceCommand
-from upgrader.database.connect import identifier
 from upgrader.database.failures import is_connection_lost
 from upgrader.database.leftovers import guarded
-from upgrader.database.not_null import PROVER, Nullable, proof, refuse_nulls
 from upgrader.database.trial import LockedTable, Trial
-from upgrader.errors import ConnectionLostError, StepError
+from upgrader.errors import ConnectionLostError
 from upgrader.events import (
     FirstUpgrade,
     Notice,
@@ -37,20 +27,16 @@ from upgrader.events import (
     VersionStarted,
     WorkspaceFinished,
 )
-from upgrader.history.layout import bring_up_to_date, check_block
+from upgrader.history.layout import bring_up_to_date
 from upgrader.model import Direction, Outcome, Scope, Step, Workspace
-from upgrader.runner.author import call_author, method_of
-from upgrader.runner.backfilling import trial_backfills
-from upgrader.runner.contexts import RunDataMigrationContext, RunWorkspaceContext, author_log
-from upgrader.runner.data_migration import finishing
 from upgrader.runner.excuses import Excuses
 from upgrader.runner.explanation import explaining
 from upgrader.runner.options import DowngradeOptions, UpgradeOptions, plan_options
 from upgrader.runner.reporting import reporting
 from upgrader.runner.result import RunReport, StepResult, TableLock
 from upgrader.runner.step_task import LeftOut
+from upgrader.runner.step_trial import SCHEMA_MISSING, StepTrial
 from upgrader.runner.stop import HardStop
-from upgrader.runner.timeouts import timeouts_of
 from upgrader.runner.upgrade import RunParts, count_tables
 from upgrader.sequence.down_plan import DownPlan
 from upgrader.sequence.plan import Plan, PlannedVersion, StopReason, WorkspaceTask
@@ -75,7 +61,9 @@ class DryRun:
         self._parts = parts
         self._options = options
         self._report = report
+        self._make_step_trial: Callable[..., StepTrial] = StepTrial
         self._trial: Trial
+        self._step_trial: StepTrial
         self._survey: Survey
         self._locks: dict[str, TableLock] = {}
         self._excuses = Excuses(report.not_simulated)
@@ -100,6 +88,14 @@ class DryRun:
             report.outcome, report.refusals = Outcome.REFUSED, plan.refusals
             return
         self._trial = Trial(parts.steps.session, parts.lock.driver)
+        self._step_trial = self._make_step_trial(
+            parts,
+            self._options,
+            report.direction,
+            trial=self._trial,
+            excuses=self._excuses,
+            workspaces=self._survey.listing.in_scope,
+        )
         try:
             self._walk([version for version in plan.versions if not version.is_empty])
         finally:
@@ -185,7 +181,7 @@ class DryRun:
         for step in self._replayed:
             if step.transactional and not self._excuses.covers(step):
                 began = time.monotonic()
-                self._call(step, None, 0, 0)
+                self._step_trial.run(step, None, 0, 0)
                 self._trial.note_locks(began, is_kept=True)
         if self._is_limit_reached():
             raise LimitReached
@@ -266,7 +262,7 @@ class DryRun:
             return self._look_again(seen.workspace)
         if not seen.is_schema_usable:
             # Told as the failure of its first step.
-            return Workspace(seen.workspace.id, None, seen.workspace.display_name, "schema missing")
+            return Workspace(seen.workspace.id, None, seen.workspace.display_name, SCHEMA_MISSING)
         return seen.workspace
 
     def _try_step(
@@ -288,7 +284,7 @@ class DryRun:
         pid = parts.session.backend_pid
         try:
             with explaining(parts.watch, pid, step=step, scope=scope, settings=parts.settings):
-                self._call(step, workspace, index, total)
+                self._step_trial.run(step, workspace, index, total)
         except (HardStop, ConnectionLostError):
             raise
         except BaseException as error:
@@ -305,100 +301,6 @@ class DryRun:
         self._report.add(result)
         self._parts.emit(StepFinished(step, scope, 0, status, result.seconds, text))
         return result
-
-    def _call(self, step: Step, workspace: Workspace | None, index: int, total: int) -> None:
-        parts = self._parts
-        if workspace is not None and workspace.status == "schema missing" and workspace.schema is None:
-            raise StepError(
-                "the schema of this workspace does not exist, or this role may not use it",
-                hint="restore it, correct the workspace's row, or GRANT USAGE ON SCHEMA to the role",
-            )
-        settings = timeouts_of(step, parts.settings).transactional
-        if workspace is not None and workspace.schema is not None:
-            schemas = (workspace.schema, *parts.settings.search_path_extra)
-            settings["search_path"] = ", ".join(identifier(schema) for schema in schemas)
-        command = parts.steps.parts.commands.create(step.name)
-        scope = Scope(workspace.id if workspace else None)
-        direction = self._report.direction
-        observer = parts.steps.parts.observer_of(step, scope, direction)
-        if step.has_data_migration and direction is Direction.UP:
-            with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
-                self._migrate_data(command, step, workspace, connection)
-        with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
-            context = (
-                self._workspace_context(step, workspace, connection, index, total)
-                if workspace
-                else connection
-            )
-            may_skip = workspace is not None and direction is Direction.UP
-            connection.info[PROVER] = self._prove
-            with self._outside(step, scope, connection):
-                call_author(method_of(command, step, direction), context, skips=may_skip)
-
-    @contextmanager
-    def _outside(self, step: Step, scope: Scope, connection: Connection) -> Iterator[None]:
-        """Let a command that runs outside a transaction (it is tried where a script is made) have its backfills."""
-        if step.transactional:
-            yield
-            return
-        backfills = self._trial_backfills(step, scope, connection)
-        with offering(connection, backfills), finishing(backfills):
-            yield
-
-    def _prove(self, connection: Connection, found: Nullable) -> None:
-        """Look for what would make the proof of a NOT NULL fail; the scan under a lock is not for a dry run."""
-        refuse_nulls(connection, found)
-        driver = self._parts.steps.session.driver
-        with driver.transaction(force_rollback=True):
-            for statement in islice(proof(found), 1):
-                driver.execute(statement.encode())
-
-    def _workspace_context(
-        self, step: Step, workspace: Workspace, connection: Connection, index: int, total: int
-    ) -> RunWorkspaceContext:
-        parts = self._parts
-        return RunWorkspaceContext(
-            workspace=workspace,
-            connection=connection,
-            dry_run=True,
-            verbose=self._options.verbose,
-            index=index,
-            total=total,
-            _stop=parts.stop,
-            _make_log=lambda: author_log(parts.emit, Scope(workspace.id), step.name),
-        )
-
-    def _migrate_data(
-        self, command: object, step: Step, workspace: Workspace | None, connection: Connection
-    ) -> None:
-        @contextmanager
-        def own_transaction() -> Iterator[Connection]:
-            with connection.begin_nested():
-                yield connection
-
-        parts = self._parts
-        scope = Scope(workspace.id if workspace else None)
-        backfills = self._trial_backfills(step, scope, connection)
-        context = RunDataMigrationContext(
-            dry_run=True,
-            verbose=self._options.verbose,
-            log=author_log(parts.emit, scope, step.name),
-            workspace=workspace,
-            _stop=parts.stop,
-            _open=own_transaction,
-            _workspaces=lambda: iter(self._survey.listing.in_scope),
-            _backfills=backfills,
-        )
-        migrate = cast("SlowInstanceCommand", command).run_data_migration
-        with finishing(backfills):
-            call_author(migrate, context, skips=workspace is not None)
-        self._excuses.note_samples(step, backfills.samples)
-
-    def _trial_backfills(self, step: Step, scope: Scope, connection: Connection) -> Backfills:
-        """Give what tries backfills, on a sample of their rows."""
-        options = self._options
-        sample = options.backfill.dry_run_rows if isinstance(options, UpgradeOptions) else 0
-        return trial_backfills(self._parts.steps.parts, step, scope, connection, most_rows=sample)
 
     def _end_early(self, last: PlannedVersion | None, at: PlannedVersion) -> None:
         self._report.simulated_to = last.version if last else None

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -28,12 +30,40 @@ from upgrader.runner.script import Phase, Script
 from upgrader.runner.script_book import ScriptBook
 from upgrader.runner.search_path import search_path_of
 from upgrader.runner.step_task import LeftOut
+from upgrader.runner.step_trial import StepTrial
 from upgrader.runner.stop import HardStop
 from upgrader.runner.timeouts import Timeouts, timeouts_of
 from upgrader.runner.upgrade import RunParts
 from upgrader.sequence.plan import PlannedVersion, WorkspaceTask
 
 _PROOF = "upgrader_proof"
+
+
+class RecordedTrial(StepTrial):
+    """Tries steps, and has written down what is left out or shortened in a trial."""
+
+    def __init__(self, *parts: Any, book: ScriptBook, **options: Any) -> None:
+        """Take the parts, and where to write it down."""
+        super().__init__(*parts, **options)
+        self._book = book
+
+    def _prove(self, connection: Connection, found: Nullable) -> None:
+        super()._prove(connection, found)
+        phase, self._book.phase, self._book.is_proving = self._book.phase, Phase.DATA_MIGRATION, True
+        with recording(connection, lambda _: True):
+            for statement in proof(found):
+                for each in (f"savepoint {_PROOF}", statement, f"release savepoint {_PROOF}"):
+                    connection.exec_driver_sql(each, execution_options={"no_parameters": True})
+        self._book.phase, self._book.is_proving = phase, False
+
+    def _migrate_data(
+        self, command: object, step: Step, workspace: Workspace | None, connection: Connection
+    ) -> None:
+        self._book.phase = Phase.DATA_MIGRATION
+        try:
+            super()._migrate_data(command, step, workspace, connection)
+        finally:
+            self._book.phase = Phase.COMMAND
 
 
 class ScriptRun(DryRun):
@@ -55,6 +85,7 @@ class ScriptRun(DryRun):
         """
         super().__init__(parts, options, report)
         self._book = book
+        self._make_step_trial = partial(RecordedTrial, book=book)
         self._shows_all_workspaces = shows_all_workspaces
         self._planned: Sequence[PlannedVersion] = ()
         self._others: dict[tuple[str, str], tuple[str, ...]] = {}
@@ -123,7 +154,7 @@ class ScriptRun(DryRun):
         self._book.is_recording = True
         try:
             with recording(self._trial.connection, lambda text: outside_only(text) is not None):
-                self._call(step, workspace, index, total)
+                self._step_trial.run(step, workspace, index, total)
         except (HardStop, ConnectionLostError):
             raise
         except BaseException as error:
@@ -137,24 +168,6 @@ class ScriptRun(DryRun):
             self._book.is_recording = False
         self._parts.emit(StepFinished(step, scope, 0, AttemptStatus.COMPLETED, 0.0, None))
         return StepResult(step, scope, 0, AttemptStatus.COMPLETED, 0.0)
-
-    def _prove(self, connection: Connection, found: Nullable) -> None:
-        super()._prove(connection, found)
-        phase, self._book.phase, self._book.is_proving = self._book.phase, Phase.DATA_MIGRATION, True
-        with recording(connection, lambda _: True):
-            for statement in proof(found):
-                for each in (f"savepoint {_PROOF}", statement, f"release savepoint {_PROOF}"):
-                    connection.exec_driver_sql(each, execution_options={"no_parameters": True})
-        self._book.phase, self._book.is_proving = phase, False
-
-    def _migrate_data(
-        self, command: object, step: Step, workspace: Workspace | None, connection: Connection
-    ) -> None:
-        self._book.phase = Phase.DATA_MIGRATION
-        try:
-            super()._migrate_data(command, step, workspace, connection)
-        finally:
-            self._book.phase = Phase.COMMAND
 
     def _open_page(self, step: Step, workspace: Workspace | None) -> None:
         others = self._others.get((step.version.text, workspace.id), ()) if workspace else ()
