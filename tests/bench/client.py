@@ -98,7 +98,7 @@ def measure(stage: Stage, *, quick: bool) -> Section:
         ],
         [
             f"[^client]: A process of its own; it updates a row every {milliseconds(INTERVAL_SECONDS)}, by primary key,"
-            " each in a transaction; times count from when it was due. Batches of"
+            " each in a transaction; times count from when it was due. Autovacuum is off for the table. Batches of"
             f" {milliseconds(BATCH_SECONDS)}. Alone (before and after): {alone.text}; held: {held.latencies.text}.",
         ],
     )
