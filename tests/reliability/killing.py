@@ -15,6 +15,7 @@ from tests.reliability.boundaries import OWN, SIGKILL, TERMINATE, Kill, kind_of
 from tests.reliability.cases import Case
 from tests.reliability.harness import Ended
 from tests.reliability.stage import Stage, check_terminated
+from tests.support.server import wait_until
 
 _SESSIONS = """
 select pid from pg_stat_activity where datname = current_database() and application_name like 'upgrader/%'
@@ -79,6 +80,7 @@ def kill_at_a_moment(
             check_terminated(ended)
         else:
             assert ended.code in (-9, 0), ended
+        _wait_until_gone(url)  # until then the next run is refused: another one is at work
         runs = stage.finish(url, [])
         if then is not None:
             then(url)
@@ -105,3 +107,9 @@ def _kill_from_outside(how: str, pid: int, url: str, chance: random.Random) -> b
                 return True
             time.sleep(0.002)
     return False
+
+
+def _wait_until_gone(url: str) -> None:
+    """Wait until the server has noticed that its client is dead."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        wait_until(lambda: not connection.execute(_SESSIONS).fetchall())
