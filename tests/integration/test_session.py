@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 from psycopg.pq import TransactionStatus
-from sqlalchemy import text
+from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import DBAPIError
 
 from tests.support.project import Project
@@ -291,6 +291,101 @@ class TestBegunAhead:
         return connection.execute(
             "select query_start, query from pg_stat_activity where pid = %s", [session.backend_pid]
         ).fetchone()
+
+
+def _listen(connection: Connection) -> None:
+    event.listen(connection, "before_cursor_execute", lambda *_: pytest.fail("a listener was inherited"))
+
+
+def _listen_to_the_engine(connection: Connection) -> None:
+    event.listen(connection.engine, "before_cursor_execute", lambda *_: None)
+
+
+def _nest(connection: Connection) -> None:
+    with connection.begin_nested():
+        connection.execute(text("select 1"))
+
+
+def _assign(connection: Connection) -> None:
+    connection.mine = 1  # type: ignore[attr-defined]  # authors may
+
+
+def _replace_a_method(connection: Connection) -> None:
+    connection.execute = lambda *_: pytest.fail("a method was inherited")  # type: ignore[assignment, method-assign]
+
+
+class TestNextConnection:
+    """SQLAlchemy's object is the same for the next step as long as nobody can tell."""
+
+    def test_one_that_was_only_used_goes_on(self, session: CommandSession):
+        """Statements, parameters and rows leave nothing on it."""
+        transaction = session.begin(settings={})
+        used = transaction.connection
+        assert used.execute(text("select 1 where 1 = :one"), {"one": 1}).scalar() == 1
+        used.execute(text("create table thing (id int)"))
+        transaction.commit("select 1")
+        transaction = session.begin(settings={})
+        assert transaction.connection is used
+        assert used.in_transaction()
+        transaction.rollback()
+        transaction = session.begin(settings={})
+        assert transaction.connection is used
+        transaction.commit("select 1")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda connection: connection.execution_options(schema_translate_map={None: "elsewhere"}),
+            lambda connection: connection.execution_options(stream_results=True),
+            _listen,
+            _listen_to_the_engine,
+            _nest,
+            _assign,
+            _replace_a_method,
+        ],
+    )
+    @pytest.mark.parametrize("is_begun_ahead", [False, True])
+    def test_one_that_was_changed_does_not(
+        self, session: CommandSession, change: Callable[[Connection], object], is_begun_ahead: bool
+    ):
+        """Neither options nor listeners, attributes or savepoints are inherited."""
+        transaction = session.begin(settings={})
+        changed = transaction.connection
+        change(changed)
+        following = session.beginning(settings={}, probe="select")
+        transaction.commit("select 1", following=following if is_begun_ahead else "")
+
+        for _ in range(2):
+            transaction = session.begin(settings={})
+            connection = transaction.connection
+            assert connection is not changed
+            assert not connection.get_execution_options()
+            assert not hasattr(connection, "mine")
+            assert connection.execute(text("select 1")).scalar() == 1
+            transaction.commit("select 1")
+
+    def test_a_listener_of_its_end_is_not_asked(self, session: CommandSession):
+        """The one that listened hears of its own commit alone."""
+        heard: list[str] = []
+        transaction = session.begin(settings={})
+        event.listen(transaction.connection, "commit", lambda _: heard.append("commit"))
+        transaction.commit("select 1")
+        session.begin(settings={}).commit("select 1")
+        assert heard == ["commit"]
+
+    def test_one_that_was_kept_has_no_say_in_the_next(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """Transaction objects of an earlier step are over, whatever is done with them."""
+        transaction = session.begin(settings={})
+        kept = transaction.connection.get_transaction()
+        assert kept is not None
+        transaction.commit("create table thing (id int)")
+        transaction = session.begin(settings={})
+        transaction.connection.execute(text("insert into thing values (1)"))
+        kept.close()
+        transaction.commit("select 1")
+        assert connection.execute("select id from thing").fetchall() == [(1,)]
 
 
 class TestLostConnection:

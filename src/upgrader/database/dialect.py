@@ -37,7 +37,10 @@ class GuardedDialect(PGDialect_psycopg):
 
     def do_execute(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Execute a statement."""
-        _send(partial(cursor.execute, statement, parameters), cursor, statement, parameters, context)
+        execute = partial(cursor.execute, statement, parameters)
+        if not parameters and "%" not in statement:  # the driver need not look for places of parameters
+            execute = partial(cursor.execute, statement)
+        _send(execute, cursor, statement, parameters, context)
 
     def do_executemany(self, cursor: Any, statement: str, parameters: Any, context: Any = None) -> None:
         """Execute a statement once for each set of parameters."""

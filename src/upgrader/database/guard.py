@@ -106,15 +106,16 @@ def forget_options(connection: Connection) -> None:
     connection._execution_options = connection.engine._execution_options
 
 
-def check_transaction(
-    connection: Connection, transaction: RootTransaction, status: TransactionStatus
-) -> None:
+def check_transaction(connection: Connection, transaction: RootTransaction, status: int) -> None:
     """Find out whether the command left its transaction as it was given.
+
+    Args:
+        status: a `TransactionStatus`, as libpq gives it.
 
     Raises:
         GuardError: it was ended, left aborted, or has an open savepoint.
     """
-    if connection.closed or connection.invalidated or status is TransactionStatus.UNKNOWN:
+    if connection.closed or connection.invalidated or status == TransactionStatus.UNKNOWN:
         raise GuardError("the command closed its connection", hint=_REMEDY)
     if connection.get_transaction() is not transaction or not transaction.is_active:
         raise GuardError("the command ended its transaction", hint=_REMEDY)
@@ -123,12 +124,12 @@ def check_transaction(
             "the command left a savepoint open",
             hint="use `with connection.begin_nested():` so that it is released at the end of the block",
         )
-    if status is TransactionStatus.INERROR:
+    if status == TransactionStatus.INERROR:
         raise GuardError(
             "the command left the transaction aborted: a statement failed and its error was swallowed",
             hint="put a statement that may fail into `with connection.begin_nested():`",
         )
-    if status is not TransactionStatus.INTRANS:
+    if status != TransactionStatus.INTRANS:
         raise GuardError("the command ended its transaction", hint=_REMEDY)
 
 

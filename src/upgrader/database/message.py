@@ -32,7 +32,7 @@ def send_message(driver: psycopg.Connection, message: str) -> Row:
     """
     with driver.lock:
         last = send(driver, message)
-    return _row(last, driver.info.encoding)
+    return _row(driver, last)
 
 
 def send_commit(driver: psycopg.Connection, commit: str, following: str) -> Answer | None:
@@ -50,7 +50,7 @@ def send_commit(driver: psycopg.Connection, commit: str, following: str) -> Answ
         results = driver.wait(generators.execute(driver.pgconn))
     last = results[-1]
     if last.status not in _FAILED:
-        return Answer(_row(last, driver.info.encoding))
+        return Answer(_row(driver, last))
     if any(result.command_status == b"COMMIT" for result in results):
         return None
     raise psycopg.errors.error_from_result(last, driver.info.encoding)
@@ -69,8 +69,15 @@ def send(driver: psycopg.Connection, message: str) -> PGresult:
     return last
 
 
-def _row(result: PGresult, encoding: str) -> Row:
-    if not result.ntuples or not result.nfields:
+def _row(driver: psycopg.Connection, result: PGresult) -> Row:
+    columns = result.nfields
+    if not columns or not result.ntuples:
         return None
-    values = (result.get_value(0, column) for column in range(result.nfields))
-    return tuple([None if value is None else value.decode(encoding) for value in values])
+    is_utf8 = driver.pgconn.parameter_status(b"client_encoding") == b"UTF8"
+    encoding = "utf-8" if is_utf8 else driver.info.encoding
+    return tuple(
+        [
+            None if (value := result.get_value(0, column)) is None else value.decode(encoding)
+            for column in range(columns)
+        ]
+    )

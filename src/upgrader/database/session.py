@@ -79,6 +79,8 @@ class CommandSession:
         self._is_opening = False
         self._on_connect = on_connect
         self._connection: Connection | None = None
+        self._untouched: dict[str, object] = {}
+        self._backend_pid = 0
         self._driver: psycopg.Connection | None = None
         self._newest: psycopg.Connection | None = None
         self._was_open = False
@@ -120,7 +122,7 @@ class CommandSession:
     @property
     def backend_pid(self) -> int | None:
         """The server process behind the connection; None while there is none."""
-        return self._driver.info.backend_pid if self._driver and not self._driver.closed else None
+        return self._backend_pid if self._driver is not None and not self._driver.closed else None
 
     @property
     def is_lost(self) -> bool:
@@ -144,13 +146,16 @@ class CommandSession:
         Raises:
             ConnectionLostError: the server ended the connection.
         """
-        text = self.beginning(settings=settings, probe=probe)
-        ahead = self._take_ahead(text)
-        self._renew()
-        connection, driver = self.connection, self.driver
+        return self.begin_with(self.beginning(settings=settings, probe=probe), observer=observer)
+
+    def begin_with(self, beginning: str, *, observer: StatementObserver | None = None) -> StepTransaction:
+        """Do what `begin` does, with the settings and the probe that `beginning` was made of."""
+        self._drop_altered()
+        ahead = self._take_ahead(beginning)
+        connection, driver = self._renew()
         root = connection.begin()
         try:
-            token, row = self._begin(driver, text) if ahead is None else (ahead.token, ahead.row)
+            token, row = self._begin(driver, beginning) if ahead is None else (ahead.token, ahead.row)
         except BaseException:
             leave_guard(connection)
             self.replace()
@@ -191,12 +196,9 @@ class CommandSession:
 
     def _take_ahead(self, text: str) -> _Ahead | None:
         ahead = self._ahead
-        if (
-            ahead is None
-            or ahead.text != text
-            or is_altered(ahead.driver)
-            or time.monotonic() - ahead.began > _AHEAD_SECONDS
-        ):
+        if ahead is None:
+            return None
+        if ahead.text != text or time.monotonic() - ahead.began > _AHEAD_SECONDS:
             self.settle()
             return None
         self._ahead = None
@@ -214,10 +216,12 @@ class CommandSession:
     ) -> Connection:
         """Reset the session and give the connection in autocommit, guarded, with `settings` for the session."""
         configure = "; ".join([f"set {name} = {value}" for name, value in settings.items()])
-        self._renew()
+        self._drop_altered()
+        self.settle()
+        connection, _ = self._renew()
         self.execute(f"{_RESET}; {configure}")
-        enter_guard(self.connection, observer)
-        return self.connection
+        enter_guard(connection, observer)
+        return connection
 
     def end_autocommit(self) -> None:
         """Take the connection back after a command in autocommit.
@@ -256,6 +260,7 @@ class CommandSession:
         """Close the connection; never raises."""
         connection, driver = self._connection, self._driver
         self._connection = self._driver = self._ahead = None
+        self._untouched = {}
         if connection is not None:
             leave_guard(connection)
             try:
@@ -266,19 +271,29 @@ class CommandSession:
         if driver is not None:
             driver.close()
 
-    def _renew(self) -> None:
-        """Let nothing that a command did to the objects reach the next one.
-
-        Execution options (a `schema_translate_map`!) and listeners end with SQLAlchemy's Connection; a driver
-        whose attributes were changed is dropped.
-        """
+    def _drop_altered(self) -> None:
+        """Drop a driver whose attributes a command changed."""
         if self._driver is not None and is_altered(self._driver):
+            self.settle()
             self.replace()
-        if self._connection is None:
+
+    def _renew(self) -> tuple[Connection, psycopg.Connection]:
+        """Let nothing that a command did to SQLAlchemy's Connection reach the next one.
+
+        Execution options (a `schema_translate_map`!), listeners, a savepoint, attributes: all of it shows in the
+        object's attributes. One that is as it was made goes on: to make another takes as long as a statement.
+        """
+        if self._connection is None or self._driver is None:
             self._open()
-        else:
-            self._connection = Connection(self._engine, connection=self._connection.connection)
-        speak_utf8(self.driver)
+        elif vars(self._connection) != self._untouched or _is_listened_to(self._connection):
+            self._keep(Connection(self._engine, connection=self._connection.connection))
+        assert self._connection is not None
+        assert self._driver is not None
+        speak_utf8(self._driver)
+        return self._connection, self._driver
+
+    def _keep(self, connection: Connection) -> None:
+        self._connection, self._untouched = connection, dict(vars(connection))
 
     def _open(self) -> None:
         connection = self._connect()
@@ -286,7 +301,9 @@ class CommandSession:
         assert isinstance(driver, psycopg.Connection)
         if self._on_connect:
             driver.execute(self._on_connect.encode())
-        self._connection, self._driver, self._was_open = connection, driver, True
+        self._keep(connection)
+        self._driver, self._was_open = driver, True
+        self._backend_pid = driver.info.backend_pid
 
     def _connect_driver(self) -> psycopg.Connection:
         if not self._is_opening:
@@ -331,6 +348,11 @@ class CommandSession:
         finally:
             self._is_opening = False
         return connection
+
+
+def _is_listened_to(connection: Connection) -> bool:
+    """Tell whether there are listeners; where there are, the object does not tell which are its own."""
+    return connection._has_events or connection.engine._has_events
 
 
 def _opening(token: str, text: str) -> str:

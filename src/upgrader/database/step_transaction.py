@@ -17,7 +17,7 @@ from upgrader.database.message import send_message
 from upgrader.errors import ConnectionLostError
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class StepTransaction:
     """An open transaction in which a command works.
 
@@ -43,7 +43,7 @@ class StepTransaction:
         """
         if is_connection_lost(self._driver):
             raise ConnectionLostError("the server ended the connection while a step ran on it")
-        check_transaction(self.connection, self._root, self._driver.info.transaction_status)
+        check_transaction(self.connection, self._root, self._driver.pgconn.transaction_status)
 
     def commit(self, final: str, *, following: str = "") -> None:
         """Check the transaction, then execute `final` and COMMIT in one message.
@@ -73,7 +73,7 @@ class StepTransaction:
         try:
             if self._root.is_active:
                 self._root.rollback()
-            if self._driver.info.transaction_status is not TransactionStatus.IDLE:
+            if self._driver.pgconn.transaction_status != TransactionStatus.IDLE:
                 self._driver.rollback()
         except Exception:
             # Whatever is left of the transaction goes with its connection.
