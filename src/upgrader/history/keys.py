@@ -34,7 +34,9 @@ class LockKeys:
 
     def workspace(self, workspace_id: str) -> int:
         """Give the key that whoever works on a workspace holds: in each step's transaction, or as a session."""
-        return _key(f"upgrader:workspace:{self.schema}:{workspace_id}")
+        # Beside the others' SHA-256: OpenSSL's way to it is long, and this one is gone once for each workspace.
+        text = f"upgrader:workspace:{self.schema}:{workspace_id}"
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
 
 def _key(text: str) -> int:

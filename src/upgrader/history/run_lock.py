@@ -17,6 +17,7 @@ from upgrader.events import EventSink, Waiting
 from upgrader.history.keys import LockKeys
 
 _POLL_SECONDS = 0.2
+_FRESH_SECONDS = 0.001  # about what a step takes
 _EVENT_SECONDS = 1.0
 _QUERY_CHARACTERS = 200
 
@@ -92,6 +93,7 @@ class RunLock:
         self._is_wanted = False
         self.has_waited = False
         self._checking = threading.Lock()
+        self._fresh_until = 0.0
         self._poll = select.poll() if hasattr(select, "poll") else None
         if self._poll is not None:
             self._poll.register(self._driver.fileno(), select.POLLIN)
@@ -150,11 +152,17 @@ class RunLock:
     def check(self) -> None:
         """Make sure that the lock's session lives. Costs about a microsecond while it does; any thread may ask.
 
+        A look that was taken a moment ago, by another lane as a rule, will do: for each one Python lets the other
+        threads in, and the lane that looked waits for them.
+
         Raises:
             RunSupersededError: it is gone, and the lock with it.
         """
+        if time.monotonic() < self._fresh_until:
+            return
         with self._checking:  # a poll object refuses a second thread
             if self._poll is not None and not self._poll.poll(0):
+                self._fresh_until = time.monotonic() + _FRESH_SECONDS
                 return
         try:
             self._driver.execute("select 1")

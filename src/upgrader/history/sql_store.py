@@ -25,7 +25,16 @@ from upgrader.history.rows import (
 )
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
 from upgrader.history.workspace_functions import NOT_ENROLLED
-from upgrader.model import Attempt, AttemptStatus, Direction, Enrolment, Progress, Quarantine, Scope
+from upgrader.model import (
+    Attempt,
+    AttemptStatus,
+    Direction,
+    Enrolment,
+    Progress,
+    Quarantine,
+    Scope,
+    Step,
+)
 from upgrader.version import ReleaseVersion
 
 _ATTEMPT_KEY = "(coalesce(workspace_id, ''), name, attempt) where forgotten_at is null"
@@ -224,17 +233,33 @@ class SqlHistoryStore:
                 hint=_SUPERSEDED_HINT,
             )
 
-    def completion(self, attempt: Attempt, token: str, *, is_running: bool, traces: Traces) -> str:
-        """Give the SQL that checks a step's transaction and records it as completed, for the same transaction."""
-        scope, may_hold_locks = attempt.scope, traces.may_hold_locks
+    def completion(
+        self,
+        step: Step,
+        scope: Scope,
+        token: str,
+        *,
+        attempt: int,
+        executed_by: str,
+        direction: Direction,
+        life: int | None,
+        is_running: bool,
+        traces: Traces,
+    ) -> str:
+        """Give the SQL that checks a step's transaction and records it as completed, for the same transaction.
+
+        The arguments mean what they do in `Attempt`, which nobody else needs of a step that succeeds.
+        """
+        may_hold_locks = traces.may_hold_locks
         own_lock = self._own_lock(scope) if may_hold_locks else None
+        call, of_step, of_code = _completion_literals(
+            self._schema, step.name, step.kind.value, step.version.text, executed_by, step.checksum
+        )
+        way = "'up'" if direction is Direction.UP else "'down'"
         return (
-            f"select {identifier(self._schema, 'complete_step')}({literal(token)},"
-            f" {_literals(attempt.name, attempt.kind, attempt.version)},"
-            f" {literal(scope.workspace_id)}, {attempt.attempt},"
-            f" {_literals(attempt.executed_by_version, attempt.checksum)},"
-            f" {is_running}, {traces.dropped_on_commit}, {may_hold_locks}, {literal(attempt.direction.value)},"
-            f" {literal(attempt.life)}, {literal(own_lock)})"
+            f"{call}({literal(token)}, {of_step}, {literal(scope.workspace_id)}, {attempt}, {of_code},"
+            f" {is_running}, {traces.dropped_on_commit}, {may_hold_locks}, {way},"
+            f" {literal(life)}, {literal(own_lock)})"
         )
 
     def check(self, token: str, scope: Scope) -> str:
@@ -385,9 +410,16 @@ class SqlHistoryStore:
 
 
 @lru_cache
-def _literals(*values: str) -> str:
-    """Write what is the same for all workspaces of a step."""
-    return ", ".join(map(literal, values))
+def _completion_literals(
+    schema: str, name: str, kind: str, version: str, executed_by: str, checksum: str
+) -> tuple[str, str, str]:
+    """Write what is the same for all workspaces of a step: the call, and two parts of its arguments."""
+    of_step, of_code = (name, kind, version), (executed_by, checksum)
+    return (
+        f"select {identifier(schema, 'complete_step')}",
+        ", ".join(map(literal, of_step)),
+        ", ".join(map(literal, of_code)),
+    )
 
 
 def is_forgotten(error: BaseException) -> bool:

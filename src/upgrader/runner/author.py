@@ -12,6 +12,7 @@ from upgrader.errors import StepError
 from upgrader.model import Direction, Step
 
 ArgumentT = TypeVar("ArgumentT")
+_forks = 0
 _METHODS = {
     (False, Direction.UP): "up",
     (False, Direction.DOWN): "down",
@@ -36,11 +37,11 @@ def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT, *, s
         SkipWorkspace: the command puts the workspace off.
         StepError: it gave a coroutine or a generator, whose body has not run.
     """
-    process = os.getpid()
+    forks = _forks
     try:
         returned = method(argument)
     except SkipWorkspace as skip:
-        _end_if_forked(process, skip)
+        _end_if_forked(forks, skip)
         if not skips:
             raise StepError(
                 f"SkipWorkspace was raised by an instance command: {skip.reason}",
@@ -48,9 +49,11 @@ def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT, *, s
             ) from skip
         raise
     except BaseException as error:
-        _end_if_forked(process, error)
+        _end_if_forked(forks, error)
         raise
-    _end_if_forked(process, None)
+    _end_if_forked(forks, None)
+    if returned is None:
+        return
     if inspect.iscoroutine(returned) or inspect.isgenerator(returned) or inspect.isasyncgen(returned):
         if not inspect.isasyncgen(returned):
             returned.close()
@@ -60,13 +63,25 @@ def call_author(method: Callable[[ArgumentT], object], argument: ArgumentT, *, s
         )
 
 
-def _end_if_forked(process: int, error: BaseException | None) -> None:
+def _note_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):  # Windows has no processes of this kind
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def _end_if_forked(forks: int, error: BaseException | None) -> None:
     """End a child process that a command has forked, at once.
+
+    Args:
+        forks: how many lay between the program and this process before.
 
     Were it to go on, there would be two runs on one connection; were it to end in good order, it would say
     goodbye to the server in the name of its parent.
     """
-    if os.getpid() == process:
+    if _forks == forks:
         return
     code = getattr(error, "code", 1)
     os._exit(0 if error is None or code is None else code if isinstance(code, int) else 1)

@@ -39,16 +39,20 @@ from upgrader.runner.stop import HardStop, Interrupted
 class Execution:
     """One attempt on its way."""
 
-    def __init__(self, parts: StepParts, task: StepTask, attempt: Attempt) -> None:
-        """Begin nothing yet."""
+    def __init__(self, parts: StepParts, task: StepTask, attempt: int) -> None:
+        """Begin nothing yet.
+
+        Args:
+            attempt: its number, from 1.
+        """
         self._parts = parts
         self._task = task
-        self._attempt = attempt
+        self._number = attempt
         self._session = parts.session
         self._store = parts.store
         self._settings = parts.settings
         self._command: object = None
-        self._transactions = ScopeTransactions(parts, task)
+        self._transactions, task.prepared = task.prepared or ScopeTransactions(parts, task), None
         self._has_running_row = False
         may_be_done = task.workspace is not None and (parts.rereads_state or task.is_resumed)
         self._rereads_state = may_be_done and not parts.repeats
@@ -63,6 +67,22 @@ class Execution:
         )
         self.tries = 1
         self.paused_seconds = 0.0
+
+    @cached_property
+    def _attempt(self) -> Attempt:
+        task, step = self._task, self._task.step
+        return Attempt(
+            name=step.name,
+            kind=step.kind.value,
+            version=step.version.text,
+            scope=task.scope,
+            status=AttemptStatus.RUNNING,
+            attempt=self._number,
+            executed_by_version=self._settings.app_version.text,
+            checksum=step.checksum,
+            direction=task.direction,
+            life=task.life,
+        )
 
     @cached_property
     def _migration(self) -> DataMigration:
@@ -207,32 +227,40 @@ class Execution:
         traces = Traces()
         self._look_whether_done(transaction)
         try:
-            transaction.connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
+            transaction.connection.info[EARLIER_ATTEMPTS] = self._number - 1
             with noting(transaction.connection, traces):
                 self._call(transaction.connection)
-            transaction.commit(
-                self._store.completion(
-                    self._attempt,
-                    transaction.token,
-                    is_running=self._has_running_row,
-                    traces=traces,
-                ),
-                following=self._following(),
-            )
+            completion = self._completion(transaction.token, traces)
+            transaction.commit(completion, following=self._following())
         except BaseException as error:
             self.give_up(transaction, error)
             if is_forgotten(error):
                 raise LeftOut from error
             raise guarded(error) from error
 
+    def _completion(self, token: str, traces: Traces) -> str:
+        task = self._task
+        return self._store.completion(
+            task.step,
+            task.scope,
+            token,
+            attempt=self._number,
+            executed_by=self._settings.app_version.text,
+            direction=task.direction,
+            life=task.life,
+            is_running=self._has_running_row,
+            traces=traces,
+        )
+
     def _following(self) -> str:
         """Give how the next step on this session begins, where it does so with a transaction; else nothing."""
         upcoming = self._task.then() if self._task.then is not None else None
         if upcoming is None or not upcoming.step.transactional or upcoming.migrates_data:
             return ""
+        if upcoming.prepared is None:
+            upcoming.prepared = ScopeTransactions(self._parts, upcoming)
         try:
-            timeouts = self._parts.timeouts_of(upcoming.step)
-            return ScopeTransactions(self._parts, upcoming).beginning(timeouts.transactional)
+            return upcoming.prepared.prepare(self._parts.timeouts_of(upcoming.step).transactional)
         except StepError:  # it is told when it is that step's turn
             return ""
 
@@ -317,7 +345,7 @@ class Execution:
             settings={**self._transactions.search_path(), **self._timeouts.autocommit},
             observer=self._parts.observer_of(self._task.step, self._task.scope, self._task.direction),
         )
-        connection.info[EARLIER_ATTEMPTS] = self._attempt.attempt - 1
+        connection.info[EARLIER_ATTEMPTS] = self._number - 1
         connection.info[FOREIGN_INDEXES] = foreign_indexes(self._store, self._attempt, indexes.before)
         driver = session.driver
         self.begin_watch(self._timeouts.lock_seconds)

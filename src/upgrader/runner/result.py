@@ -75,10 +75,12 @@ class StepSummary:
         self.tries += result.tries
         self.waited_seconds += result.waited_seconds
         self.paused_seconds += result.paused_seconds
-        is_skipped = result.status is AttemptStatus.SKIPPED
-        self.completed += result.is_completed
-        self.skipped += is_skipped
-        self.failed += not (result.is_completed or is_skipped)
+        if result.is_completed:
+            self.completed += 1
+        elif result.status is AttemptStatus.SKIPPED:
+            self.skipped += 1
+        else:
+            self.failed += 1
 
 
 @dataclass(slots=True)
@@ -208,7 +210,10 @@ class RunReport:
 
     def add(self, result: StepResult) -> None:
         """Count one attempt; keep it where it failed or was skipped."""
-        self.steps.setdefault(result.step.name, StepSummary(result.step)).add(result)
+        summary = self.steps.get(result.step.name)
+        if summary is None:
+            summary = self.steps[result.step.name] = StepSummary(result.step)
+        summary.add(result)
         if result.status is AttemptStatus.SKIPPED:
             self.skipped.append(result)
         elif not result.is_completed:

@@ -43,6 +43,7 @@ class ScopeTransactions:
         self.workspace = task.workspace
         key = None if task.workspace is None else parts.keys.workspace(task.workspace.id)
         self.lock = WorkspaceLock(parts.session, key)
+        self._prepared: tuple[Mapping[str, str], str] | None = None
 
     def begin(self, settings: Mapping[str, str]) -> StepTransaction:
         """Begin a transaction; the first one of a workspace looks at it again.
@@ -54,7 +55,7 @@ class ScopeTransactions:
         while True:
             workspace = self.workspace
             self._renew_lock()
-            transaction = self._open(settings, self._probe(workspace))
+            transaction = self._open(self.beginning(settings))
             row, is_granted = self.lock.split(transaction.probe)
             if not is_granted:
                 transaction.rollback()
@@ -66,10 +67,19 @@ class ScopeTransactions:
                 return transaction
 
     def beginning(self, settings: Mapping[str, str]) -> str:
-        """Give what `begin` is going to send, as far as it is known now."""
+        """Give what `begin` sends, as things stand."""
+        prepared, self._prepared = self._prepared, None
+        if prepared is not None and prepared[0] is settings:
+            return prepared[1]
         return self._parts.session.beginning(
             settings={**self.search_path(), **settings}, probe=self._probe(self.workspace)
         )
+
+    def prepare(self, settings: Mapping[str, str]) -> str:
+        """Give what `begin` is going to send with these settings; it is not put together again for it."""
+        text = self.beginning(settings)
+        self._prepared = (settings, text)
+        return text
 
     def look_again(self) -> None:
         """Look at the workspace again, and keep nothing open."""
@@ -89,13 +99,11 @@ class ScopeTransactions:
         after = _further(self._parts.settings.search_path_extra)
         return {"search_path": identifier(self.workspace.schema) + after}
 
-    def _open(self, settings: Mapping[str, str], probe: str) -> StepTransaction:
+    def _open(self, beginning: str) -> StepTransaction:
         task = self._task
         try:
-            return self._parts.session.begin(
-                settings={**self.search_path(), **settings},
-                probe=probe,
-                observer=self._parts.observer_of(task.step, task.scope, task.direction),
+            return self._parts.session.begin_with(
+                beginning, observer=self._parts.observer_of(task.step, task.scope, task.direction)
             )
         except psycopg.OperationalError as error:
             if error.sqlstate is not None and not is_terminated(error):

@@ -9,7 +9,7 @@ from upgrader.database.failures import describe_failure, needs_missing_extension
 from upgrader.database.session import CommandSession
 from upgrader.errors import ConnectionLostError, NoConnectionError, RunSupersededError, StepError
 from upgrader.events import StepFinished, StepStarted
-from upgrader.model import Attempt, AttemptStatus, Direction
+from upgrader.model import AttemptStatus, Direction
 from upgrader.runner.execution import Execution
 from upgrader.runner.result import StepResult
 from upgrader.runner.step_parts import StepParts
@@ -41,11 +41,12 @@ class StepRunner:
                 committed just before: the next run knows.
             HardStop: a second signal came.
         """
-        attempt = self._attempt(task)
-        self.parts.emit(StepStarted(task.step, task.scope, attempt.attempt))
+        attempt = self._next_attempt(task)
+        self.parts.emit(StepStarted(task.step, task.scope, attempt))
         execution = Execution(self.parts, task, attempt)
         started = time.perf_counter()
-        status, text = task.direction.done, None
+        done = task.direction.done
+        status, text = done, None
         try:
             execution.run()
         except NoConnectionError:
@@ -71,40 +72,29 @@ class StepRunner:
             # An author's command may raise anything, SystemExit too: it is a failed step, not the end of the run.
             execution.explain(error)
             status, text = self.end_of(error)
-        if status is not task.direction.done:
+        if status is not done:
             execution.record(status, text)
         seconds = time.perf_counter() - started
         result = StepResult(
             task.step,
             task.scope,
-            attempt.attempt,
+            attempt,
             status,
             seconds,
             execution.tries,
             text,
             waited_seconds=execution.watched.waited_seconds,
             paused_seconds=execution.paused_seconds,
-            blockers=() if status is task.direction.done else execution.watched.blockers,
+            blockers=() if status is done else execution.watched.blockers,
         )
-        self.parts.emit(StepFinished(task.step, task.scope, attempt.attempt, status, seconds, text))
+        self.parts.emit(StepFinished(task.step, task.scope, attempt, status, seconds, text))
         return result
 
-    def _attempt(self, task: StepTask) -> Attempt:
+    def _next_attempt(self, task: StepTask) -> int:
         # Whoever is taken back may have an attempt that does not show: one of which nothing was kept.
-        is_counted = task.tried or task.is_resumed or task.direction is Direction.DOWN
-        number = self.parts.store.last_attempt(task.step.name, task.scope) + 1 if is_counted else 1
-        return Attempt(
-            name=task.step.name,
-            kind=task.step.kind.value,
-            version=task.step.version.text,
-            scope=task.scope,
-            status=AttemptStatus.RUNNING,
-            attempt=number,
-            executed_by_version=self.parts.settings.app_version.text,
-            checksum=task.step.checksum,
-            direction=task.direction,
-            life=task.life,
-        )
+        if task.tried or task.is_resumed or task.direction is Direction.DOWN:
+            return self.parts.store.last_attempt(task.step.name, task.scope) + 1
+        return 1
 
     def end_of(self, error: BaseException) -> tuple[AttemptStatus, str]:
         """Say what an exception out of a command makes of its step, and with which words."""

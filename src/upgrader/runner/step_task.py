@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from upgrader.model import Direction, Scope, Step, Workspace
+
+if TYPE_CHECKING:
+    from upgrader.runner.scope_transactions import ScopeTransactions
 
 
 class LeftOut(Exception):  # noqa: N818 - not an error: the workspace went away since it was listed
@@ -17,9 +20,11 @@ class DoneElsewhere(Exception):  # noqa: N818 - not an error: a second runner di
     """The step is done: another runner has come first."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class StepTask:
     """One step to run in one scope, or to take back there.
+
+    One is made for each step in each workspace; frozen it would take four times as long.
 
     Attributes:
         workspace: None for an instance step.
@@ -30,6 +35,8 @@ class StepTask:
         life: the life of the workspace's id in which it was planned; None where the run enrolled it itself.
         then: tells what comes next on this session, when the step is about to be completed; None where nobody
             knows.
+        scope: where it runs.
+        prepared: its transactions, where the step before on this session has made them ready.
     """
 
     step: Step
@@ -42,13 +49,14 @@ class StepTask:
     direction: Direction = Direction.UP
     life: int | None = None
     then: Callable[[], StepTask | None] | None = None
+    scope: Scope = field(init=False)
+    prepared: ScopeTransactions | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Put the scope together."""
+        self.scope = Scope(self.workspace.id if self.workspace else None)
 
     @property
     def migrates_data(self) -> bool:
         """Whether `run_data_migration` comes first; there is none on the way down."""
         return self.step.has_data_migration and self.direction is Direction.UP
-
-    @cached_property
-    def scope(self) -> Scope:
-        """Where it runs."""
-        return Scope(self.workspace.id if self.workspace else None)

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from upgrader.runner.step_task import StepTask
 from upgrader.sequence.plan import WorkspaceTask
 
 
@@ -18,6 +19,7 @@ class Turn:
         steps_done: how many of its steps are behind it.
         seconds: how long its turns took until now.
         is_resumed: whether an earlier turn ended before its last step: somebody may have tried it since.
+        upcoming: its next step, where a lane has made it ready; nothing to any other lane.
     """
 
     task: WorkspaceTask
@@ -25,6 +27,7 @@ class Turn:
     steps_done: int = 0
     seconds: float = 0.0
     is_resumed: bool = False
+    upcoming: StepTask | None = None
 
     @property
     def steps_left(self) -> int:
@@ -53,16 +56,17 @@ class WorkspaceQueue:
 
     def give_back(self, turn: Turn) -> None:
         """Let a turn that was taken and not begun come next."""
+        turn.upcoming = None
         self._returned.appendleft(turn)
 
     def put_back(self, turn: Turn) -> None:
         """Let a turn that could not be taken come next."""
-        turn.is_resumed = True
+        turn.is_resumed, turn.upcoming = True, None
         self._returned.appendleft(turn)
 
     def put_off(self, turn: Turn) -> None:
         """Let a turn wait at the end, until it is released."""
-        turn.is_resumed = True
+        turn.is_resumed, turn.upcoming = True, None
         self._put_off[turn.task.workspace_id] = turn
 
     @property

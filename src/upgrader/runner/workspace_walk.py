@@ -91,11 +91,12 @@ class WorkspaceWalk:
         self._left_before = report.left
         self._known = (len(report.failures), len(report.skipped), len(report.steps))
         self._result = report.segment(version)
-        self._result.total += len(tasks)
+        self._total = len(tasks)
+        self._result.total += self._total
         self._next_look = self._told = 0.0
         self._waiting_since: float | None = None
         self.not_through: set[str] = set()
-        parts.emit(SegmentStarted(version, len(tasks)))
+        parts.emit(SegmentStarted(version, self._total))
 
     def next_turn(self, steps: StepRunner, is_wanted: Callable[[], bool] = _always) -> Turn | None:
         """Give the next turn; waits while only others work, or somebody else is at work on all that is left.
@@ -109,13 +110,16 @@ class WorkspaceWalk:
         while True:
             may_take = is_wanted()
             with self._lock:
-                reserved = self._unreserve(steps)
-                is_over = self._is_over()
-                turn = self._queue.take() if may_take and not is_over else None
-                if turn is None or turn is not reserved:
-                    steps.session.settle()  # what was begun for it; before anybody else can take it
+                is_over = self._is_over(steps)
+                reserved = self._reserved.get(steps)
+                if reserved is not None and may_take and not is_over:
+                    del self._reserved[steps]
+                    return reserved
+                self._unreserve(steps)
+                steps.session.settle()  # what was begun for it; before anybody else can take it
                 if is_over:
                     return None
+                turn = self._queue.take() if may_take else None
                 if turn is not None:
                     self._running += 1
                     return turn
@@ -155,13 +159,11 @@ class WorkspaceWalk:
             self._end_turn(leaving=steps)
             raise
         turn.seconds += time.perf_counter() - started
-        outcome = self._count(workspace, end, is_left_out=is_left_out)
+        outcome = self._finish(workspace, end, is_left_out=is_left_out)
         error = end.error if end else None
-        total, seconds = len(self._tasks), turn.seconds
         self._parts.emit(
-            WorkspaceFinished(self._version, workspace, turn.index, total, outcome, seconds, error)
+            WorkspaceFinished(self._version, workspace, turn.index, self._total, outcome, turn.seconds, error)
         )
-        self._end_turn()
 
     def halt(self) -> None:
         """Let no lane begin anything more; steps in progress come to their end."""
@@ -184,84 +186,88 @@ class WorkspaceWalk:
             report.left += sum(turn.steps_left for turn in self._queue.drain())
         self._parts.emit(self._result.finished(time.perf_counter() - self._started))
 
-    def _is_over(self) -> bool:
+    def _is_over(self, steps: StepRunner) -> bool:
         if self._is_halted or self._parts.stop.requested:
             return True
-        left = len(self._queue)
+        if not self._result.failed:
+            return False
+        left = len(self._queue) + (steps in self._reserved)
         return bool(left) and self._parts.report.ends_early(
             self._result, self._parts.limit, left_workspaces=left
         )
 
     def _run_steps(self, turn: Turn, workspace: Workspace, steps: StepRunner) -> StepResult | None:
         """Run the steps in order; give the one that did not get through, None if all did."""
-        is_first = True
-        for number in range(turn.steps_done, len(turn.task.steps)):
-            step = turn.task.steps[number]
+        begins_with = turn.steps_done
+        for number in range(begins_with, len(turn.task.steps)):
             if number and (self._is_halted or self._parts.stop.requested):
                 with self._lock:
                     self._parts.report.left += turn.steps_left
+                step = turn.task.steps[number]
                 return StepResult(step, Scope(workspace.id), 0, AttemptStatus.INTERRUPTED, 0.0)
             self._parts.check_lock()
-            then = partial(self._upcoming, turn, number, steps)
-            result = steps.run(self._task(turn, number, is_first=is_first, then=then))
-            is_first = False
+            task, turn.upcoming = turn.upcoming, None
+            result = steps.run(task or self._task(turn, number, steps, is_first=number == begins_with))
             self._add(result)
             if not result.is_completed:
                 return result
             turn.steps_done += 1
         return None
 
-    def _task(
-        self,
-        turn: Turn,
-        number: int,
-        *,
-        is_first: bool,
-        then: Callable[[], StepTask | None] | None = None,
-    ) -> StepTask:
+    def _task(self, turn: Turn, number: int, steps: StepRunner, *, is_first: bool) -> StepTask:
         workspace_id, step = turn.task.workspace_id, turn.task.steps[number]
         progress = self._progress(workspace_id)
         return StepTask(
             step=step,
             workspace=self._workspaces[workspace_id],
             index=turn.index,
-            total=len(self._tasks),
+            total=self._total,
             tried=progress.was_tried(step),
             life=progress.life,
             is_first=is_first,
             is_resumed=turn.is_resumed,
             direction=self._parts.direction,
-            then=then,
+            then=partial(self._upcoming, turn, number, steps),
         )
 
     def _upcoming(self, turn: Turn, number: int, steps: StepRunner) -> StepTask | None:
         """Give what the lane does after a step of its turn; a workspace of which it is the first step is reserved."""
         if number + 1 < len(turn.task.steps):
-            return self._task(turn, number + 1, is_first=False)
+            following, number = turn, number + 1
+        else:
+            reserved = self._reserve(steps)
+            if reserved is None:
+                return None
+            following, number = reserved, reserved.steps_done
+        if following.upcoming is None:
+            following.upcoming = self._task(following, number, steps, is_first=following is not turn)
+        return following.upcoming
+
+    def _reserve(self, steps: StepRunner) -> Turn | None:
+        """Take the next turn for a lane that is about to end its own; nobody else takes it then."""
         with self._lock:
             reserved = self._reserved.get(steps)
-            if reserved is None and not self._is_over():
+            if reserved is None and not self._is_over(steps):
                 reserved = self._queue.take()
-                if reserved is None:
-                    return None
-                self._running += 1
-                self._reserved[steps] = reserved
-        return self._task(reserved, reserved.steps_done, is_first=True) if reserved is not None else None
+                if reserved is not None:
+                    self._running += 1
+                    self._reserved[steps] = reserved
+        return reserved
 
-    def _unreserve(self, steps: StepRunner) -> Turn | None:
+    def _unreserve(self, steps: StepRunner) -> None:
         """Give the turn back that was reserved for a lane; it is the next one that is taken."""
         reserved = self._reserved.pop(steps, None)
         if reserved is not None:
             self._running -= 1
             self._queue.give_back(reserved)
-        return reserved
 
     def _add(self, result: StepResult) -> None:
         with self._lock:
             if not self._is_closed:
                 self._parts.report.add(result)
 
-    def _count(self, workspace: Workspace, end: StepResult | None, *, is_left_out: bool) -> str:
+    def _finish(self, workspace: Workspace, end: StepResult | None, *, is_left_out: bool) -> str:
+        """Count a workspace that has come to its end, whatever end that was; its turn is over."""
         with self._lock:
             if is_left_out:
                 outcome = "left-out"
@@ -270,6 +276,9 @@ class WorkspaceWalk:
                 outcome = self._result.count(end)
             if outcome != "done":
                 self.not_through.add(workspace.id)
+            self._running -= 1
+            if not self._running:
+                self._changed.notify_all()
         return outcome
 
     def _end_turn(

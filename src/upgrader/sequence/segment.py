@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from upgrader.sequence.plan import WorkspaceTask
@@ -32,6 +32,9 @@ class SegmentTasks(Sequence[WorkspaceTask]):
 
     def __len__(self) -> int:
         return len(self._members)
+
+    def __iter__(self) -> Iterator[WorkspaceTask]:
+        return map(self._task, self._members)
 
     def __eq__(self, other: object) -> bool:
         """Compare task by task with any sequence of tasks."""

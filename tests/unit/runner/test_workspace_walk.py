@@ -144,3 +144,51 @@ def test_what_was_begun_ahead_is_taken_back_where_the_run_stops(lanes: int, last
     done = sum(len(runner.ran) for runner in runners)
     assert stage.report.left == 2 * 8 - done
     assert [runner.session.ahead for runner in runners] == [None] * lanes
+
+
+def test_a_step_that_was_made_ready_is_the_one_that_runs():
+    """It is not put together again when its turn comes."""
+    told: list[StepTask] = []
+    ran: list[StepTask] = []
+
+    class Lane(FakeLane):
+        def run(self, task: StepTask) -> StepResult:
+            ran.append(task)
+            result = super().run(task)
+            upcoming = task.then() if task.then is not None else None
+            assert upcoming is None or upcoming is task.then(), "asked again, for another try"
+            told.extend([upcoming] if upcoming is not None else [])
+            return result
+
+    SequentialExecutor(Stage().parts, steps=Lane(lambda _: None)).run(*arguments(STEPS, "a", "b"))
+    assert len(ran) == 4
+    assert all(one is other for one, other in zip(told, ran[1:], strict=True))
+
+
+def test_what_was_made_ready_ends_where_the_workspace_comes_later():
+    """Somebody else may have been at work on it meanwhile: what is known of it is put together anew."""
+    queue = WorkspaceQueue([WorkspaceTask(id_, tuple(STEPS)) for id_ in "abc"])
+    turns = [turn for turn in (queue.take(), queue.take(), queue.take()) if turn is not None]
+    for turn in turns:
+        turn.upcoming = StepTask(step=STEPS[0])
+    queue.give_back(turns[0])
+    queue.put_back(turns[1])
+    queue.put_off(turns[2])
+    assert [turn.upcoming for turn in turns] == [None, None, None]
+    assert [turn.is_resumed for turn in turns] == [False, True, True]
+
+
+def test_a_workspace_that_was_made_ready_and_is_held_is_looked_at_anew():
+    """Its first step was put together as if nobody else were at work: not so the next time."""
+    ran: list[tuple[str, bool]] = []
+    held = {"b": 1}
+
+    def command(task: StepTask) -> None:
+        assert task.workspace is not None
+        ran.append((task.workspace.id, task.is_resumed))
+        if held.pop(task.workspace.id, 0):
+            raise WorkspaceBusy
+
+    run = SequentialExecutor(Stage().parts, steps=FakeLane(command))
+    assert run.run(*arguments(STEPS[:1], "a", "b", "c")) == set()
+    assert ran == [("a", False), ("b", False), ("c", False), ("b", True)]
