@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from upgrader import events
 from upgrader.cli.rate import RateMeter
-from upgrader.cli.render.backfills import moved_text
+from upgrader.cli.render.backfills import moved_text, short_moved_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,10 +16,12 @@ class BackfillWord:
     """What there is to say of a backfill.
 
     Attributes:
+        short_text: the same where there is little room.
         is_turn: whether it has begun to wait, or goes on after it.
     """
 
     text: str
+    short_text: str
     is_turn: bool
 
 
@@ -49,5 +51,6 @@ class BackfillMeters:
             self._followed.pop(key, None)
         else:
             self._followed[key] = one
-        left = (event.rows_estimated or 0) - event.rows_done
-        return BackfillWord(moved_text(event, one.meter.left(left) if left > 0 else None), is_turn)
+        remaining = (event.rows_estimated or 0) - event.rows_done
+        left = one.meter.left(remaining) if remaining > 0 else None
+        return BackfillWord(moved_text(event, left), short_moved_text(event, left), is_turn)

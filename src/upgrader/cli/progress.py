@@ -156,7 +156,7 @@ class RunDisplay:
         elif self._live.is_live:
             if word.is_turn and event.waiting_for is not None:
                 self._output.tell(line)
-            self._live.say(word.text)
+            self._live.say(word.short_text)
         elif word.is_turn or self._clock() - self._backfill_told >= PAUSE_SECONDS:
             self._backfill_told = self._clock()
             self._output.tell(line)

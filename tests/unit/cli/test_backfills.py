@@ -14,11 +14,13 @@ from upgrader.backfill.orders import Wanted
 from upgrader.backfill.standing import Backfill, BackfillState
 from upgrader.cli.backfill_meters import BackfillMeters
 from upgrader.cli.progress import RunDisplay
+from upgrader.cli.rate import TimeLeft
 from upgrader.cli.render.backfills import (
     backfill_blocks,
     backfill_fields,
     backfills_blocks,
     rows_text,
+    short_moved_text,
     state_text,
 )
 from upgrader.model import INSTANCE, Scope
@@ -199,3 +201,29 @@ def test_time_left_is_that_of_this_run() -> None:
         clock.now += 1.0
         word = meters.follow(moved(5_000_000 + int(clock.now) * 10_000))
     assert word.text.endswith("6-10 min left")
+
+
+@pytest.mark.parametrize(
+    ("given", "left", "told"),
+    [
+        (
+            {"rows_per_second": 50_000.0},
+            TimeLeft(150, 230),
+            "core.invoice: 12%, 2-4 min left, 50,000/s, 1,200,000 of ~10,000,000 rows",
+        ),
+        (
+            {"waiting_for": "replication lag of one", "waiting_seconds": 3.0},
+            TimeLeft(1, 2),
+            "core.invoice: 12%, waits for replication lag of one, 1,200,000 of ~10,000,000 rows",
+        ),
+        ({"rows_estimated": 1_000_000, "rows_per_second": None}, None, "core.invoice: 1,200,000 rows"),
+        (
+            {"scope": Scope("acme"), "rows_estimated": None, "rows_per_second": 7.4},
+            None,
+            "workspace acme: core.invoice: 1,200,000 rows, 7/s",
+        ),
+    ],
+)
+def test_where_there_is_little_room(given: dict[str, Any], left: TimeLeft | None, told: str):
+    """What matters most stands first."""
+    assert short_moved_text(moved(1_200_000, **given), left) == told

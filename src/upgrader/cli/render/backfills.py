@@ -40,6 +40,21 @@ def moved_text(event: BackfillMoved, left: TimeLeft | None) -> str:
     return f"{done}{rate}{told}"
 
 
+def short_moved_text(event: BackfillMoved, left: TimeLeft | None) -> str:
+    """Give how far it is where there is little room: what matters most stands first, what is cut off last."""
+    place = "" if event.scope.is_instance else f"{event.scope}: "
+    done, estimated = event.rows_done, event.rows_estimated
+    parts = [_percent(done, estimated) if estimated and done <= estimated else counted(done, "row")]
+    if event.waiting_for is not None:
+        parts.append(f"waits for {event.waiting_for}")
+    else:
+        parts += [f"{left.short_text} left"] if left is not None else []
+        parts += [f"{event.rows_per_second:,.0f}/s"] if event.rows_per_second else []
+    if estimated and done <= estimated:
+        parts.append(f"{done:,} of ~{counted(estimated, 'row')}")
+    return f"{place}{event.label}: {', '.join(parts)}"
+
+
 def waiting_text(event: BackfillMoved) -> str:
     """Give what a backfill waits for, and since when."""
     return f"waiting for {event.waiting_for}, since {duration(event.waiting_seconds)}"
