@@ -156,10 +156,10 @@ class TableSource:
 
     def read_probe(self, workspace: Workspace, row: tuple[object, ...] | None) -> Probe:
         """Tell whether the workspace is still there and in scope."""
-        del workspace
         if row is None:
             return Probe(None, is_schema_usable=False)
-        found = _workspace(row)
+        is_as_listed = row[:4] == (workspace.id, workspace.schema, workspace.display_name, workspace.status)
+        found = workspace if is_as_listed else _workspace(row)
         if not self._is_in_scope(found):
             return Probe(None, is_schema_usable=False)
         return Probe(found, is_schema_usable=found.schema is None or row[4] == "true")

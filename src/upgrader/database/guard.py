@@ -182,14 +182,17 @@ def execute_guarded(
     """
     check_statement(info, statement)
     observer: StatementObserver | None = info.get(_OBSERVER)
-    in_transaction = (
-        observer is None or cursor.connection.info.transaction_status is not TransactionStatus.IDLE
-    )
     started = time.perf_counter()
+    if observer is None:
+        try:
+            execute()
+        except psycopg.Error as error:
+            note_seconds(error, time.perf_counter() - started)
+            raise
+        return
+    in_transaction = cursor.connection.info.transaction_status is not TransactionStatus.IDLE
 
     def tell(*, has_failed: bool) -> None:
-        if observer is None:
-            return
         observer(
             ObservedStatement(
                 text=statement,

@@ -48,7 +48,7 @@ def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
     return create_engine(GUARDED_URL, creator=connect, poolclass=NullPool)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Ahead:
     """A transaction that was begun before it was asked for.
 
