@@ -71,6 +71,8 @@ class RunDisplay:
     def _take(self, event: events.Event) -> None:
         if self._segment is not None:
             self._segment.take(event)
+            if self._is_only_counted(event, self._segment):
+                return
         match event:
             case events.Waiting():
                 self._wait(event.message, event.reason)
@@ -87,6 +89,20 @@ class RunDisplay:
                 self._release()
                 self._move(event)
                 self._tell([*self._whose(event), *self._blocks(event)])
+
+    def _is_only_counted(self, event: events.Event, segment: SegmentProgress) -> bool:
+        """Tell whether an event is one of those that each workspace sends, and there is no word about it.
+
+        Every step in every workspace waits for its display, so they have a short way through it.
+        """
+        match event:
+            case events.StepStarted() | events.StepFinished():
+                return not (self._is_verbose or event.scope.is_instance)
+            case events.WorkspaceFinished(result="done"):
+                self._live.reach(segment.through)
+                self._tell_segment()
+                return True
+        return False
 
     def _whose(self, event: events.Event) -> list[Block]:
         """Name the workspace before its statements, where those of another came last: lanes speak in turns."""

@@ -15,12 +15,22 @@ from upgrader.cli.render.wording import counted, duration
 _LONG_SECONDS = 10.0  # a step that has been at it for longer is named
 
 
-@dataclass
+@dataclass(slots=True, eq=False)
 class _AtWork:
-    """A step that a lane has in hand."""
+    """A step that a lane has in hand. Its text is put together when somebody reads it, which is seldom.
 
-    text: str
+    Attributes:
+        wait: what it waits for, where that was told.
+    """
+
+    begun: events.StepStarted
     since: float
+    wait: str = ""
+
+    @property
+    def text(self) -> str:
+        """Name it."""
+        return f"{self.begun.scope}: {self.wait or self.begun.step.class_name}"
 
 
 class SegmentProgress:
@@ -37,7 +47,7 @@ class SegmentProgress:
         self.through = self.failed = self.skipped = 0
         self._clock = clock
         self._meter = RateMeter(clock)
-        self._at_work: dict[str, _AtWork] = {}
+        self._at_work: dict[str | None, _AtWork] = {}  # by the workspace's id
         self._lock = threading.Lock()  # a line is drawn while events come
 
     def take(self, event: events.Event) -> None:
@@ -47,13 +57,12 @@ class SegmentProgress:
 
     def _take(self, event: events.Event) -> None:
         match event:
+            case events.StepStarted() if not event.scope.is_instance:
+                self._at_work[event.scope.workspace_id] = _AtWork(event, self._clock())
+            case events.StepFinished():
+                self._at_work.pop(event.scope.workspace_id, None)
             case events.WorkspaceFinished():
                 self._finish(event)
-            case events.StepStarted() if not event.scope.is_instance:
-                text = f"{event.scope}: {event.step.class_name}"
-                self._at_work[str(event.scope)] = _AtWork(text, self._clock())
-            case events.StepFinished():
-                self._at_work.pop(str(event.scope), None)
             case events.StepProgress():
                 self._note_wait(event)
 
@@ -64,9 +73,9 @@ class SegmentProgress:
         self._meter.advance()
 
     def _note_wait(self, event: events.StepProgress) -> None:
-        at_work = self._at_work.get(str(event.scope))
+        at_work = self._at_work.get(event.scope.workspace_id)
         if at_work is not None:
-            at_work.text = f"{event.scope}: {short_progress_text(event)}"
+            at_work.wait = short_progress_text(event)
 
     @property
     def line(self) -> str:

@@ -237,6 +237,23 @@ def test_steps_of_workspaces_are_only_told_when_asked_for() -> None:
     )
 
 
+@pytest.mark.parametrize("is_verbose", [False, True])
+def test_of_a_segment_only_failures_are_told_unless_asked_for(is_verbose: bool) -> None:
+    output, of = Recorded(), workspace_step()
+    with RunDisplay(output, is_verbose=is_verbose, clock=Clock()) as display:
+        display(events.SegmentStarted(V1, 2))
+        for index, error in ((1, None), (2, "ValueError: no")):
+            display(events.StepStarted(of, Scope(f"w{index}"), 1))
+            display(step_finished(of, Scope(f"w{index}"), error))
+            display(finished(index, total=2, result="failed" if error else "done", error=error))
+        display(events.SegmentFinished(V1, 1, 1, 0, 1.0))
+    lines = output.err.getvalue().splitlines()
+    assert lines[-2:] == ["  failed: w2 (Ann): ValueError: no", "  1 workspace done, 1 failed in 1.0 s"]
+    begun = [line.split()[1] for line in lines if " begins" in line]
+    assert begun == (["w1:", "w2:"] if is_verbose else [])
+    assert len(lines) == (5 if is_verbose else 2)
+
+
 def test_statements_have_time_and_rows_and_parameters_only_when_asked_for() -> None:
     event = events.StatementExecuted(
         INSTANCE, "1.0.0_AddX_1", "UPDATE t\n  SET a = %(a)s", {"a": 1}, 0.0123, 2
