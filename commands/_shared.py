@@ -28,7 +28,7 @@ def update_in_batches(ctx: DataMigrationContext, statement: str) -> bool:
         with ctx.transaction() as connection:
             ids = connection.scalars(text(statement), {"after": after, "batch_rows": BATCH_ROWS}).all()
         if not ids:
-            ctx.log.info("%d rows updated", updated)
+            ctx.log.info("%s rows updated", f"{updated:,}")
             return True
         after, updated = max(ids), updated + len(ids)
     return False

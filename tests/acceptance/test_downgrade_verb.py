@@ -56,7 +56,10 @@ def test_without_a_terminal_it_needs_yes(releases: Project):
     assert reverted(releases) == 0
 
 
-@pytest.mark.parametrize(("typed", "code", "count"), [("y\n", 0, 3), ("n\n", 2, 0), ("\x04", 130, 0)])
+@pytest.mark.parametrize(
+    ("typed", "code", "count"),
+    [("y\n", 0, 3), ("n\n", 2, 0), ("what?\nYes\n", 0, 3), ("\x04", 2, 0)],
+)
 def test_a_terminal_is_asked(releases: Project, typed: str, code: int, count: int):
     """The question names what is taken back; no answer is no."""
     ended, shown = in_terminal(

@@ -6,13 +6,29 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import typer
-
 from upgrader.cli.invocation import Invocation
 from upgrader.errors import OperatorError
 
 if TYPE_CHECKING:
     from upgrader.runner.options import DowngradeOptions
+
+
+_ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
+
+
+def agrees(question: str) -> bool:
+    """Ask on stderr until there is an answer; none, and the end of the input, is no."""
+    while True:
+        sys.stderr.write(f"{question} [y/N]: ")
+        sys.stderr.flush()
+        line = sys.stdin.readline()
+        if not line:
+            sys.stderr.write("\n")
+            return False
+        answer = _ANSWERS.get(line.strip().lower())
+        if answer is not None:
+            return answer
+        sys.stderr.write("please answer y or n\n")
 
 
 def confirmed(invocation: Invocation, wanted: DowngradeOptions) -> DowngradeOptions:
@@ -36,6 +52,6 @@ def confirmed(invocation: Invocation, wanted: DowngradeOptions) -> DowngradeOpti
     if not (plan.refusals or plan.is_empty):
         invocation.output.tell(*way_down_blocks(report, with_end=False))
         count = counted(sum(version.step_count for version in plan.versions), "step")
-        if not typer.confirm(f"Take {count} back?", err=True):
+        if not agrees(f"Take {count} back?"):
             raise OperatorError("not confirmed: nothing was taken back", hint="add --yes to confirm it")
     return replace(wanted, confirmed=frozenset(step.name for step in plan.steps))

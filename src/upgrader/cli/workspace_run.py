@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from upgrader.cli import options
+from upgrader.cli.confirming import agrees
 from upgrader.cli.invocation import Invocation
 from upgrader.errors import OperatorError
 
@@ -58,5 +59,5 @@ def run(
 
 def _confirm(name: str) -> None:
     question = f"Run {name} again in workspaces where it is completed?"
-    if not (sys.stdin and sys.stdin.isatty() and typer.confirm(question, err=True)):
+    if not (sys.stdin and sys.stdin.isatty() and agrees(question)):
         raise OperatorError("--again was not confirmed: nothing was run", hint="add --yes to confirm it")

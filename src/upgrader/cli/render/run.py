@@ -153,7 +153,7 @@ def _closing(report: RunReport) -> str:
     if report.completed:
         return f"{counted(report.completed, 'step')} {did} {took}"
     if report.outcome.value != "done" or report.deferred or report.not_simulated:
-        return f"nothing {did} {took}"
+        return f"nothing {did}" if report.outcome.value == "refused" else f"nothing {did} {took}"
     if is_down:
         whole_target = report.target if report.stop is None else None
         return nothing_to_take_back(whole_target.text if whole_target else None)
