@@ -85,7 +85,7 @@ def measure(stage: Stage, *, quick: bool) -> Section:
             " slow step with the settings' own pace, its time that of the whole step as the history tells, with the"
             " first small batches that find the pace, and with the commits.",
             "[^ramp]: Somebody else reads the checkpoint's rows twenty times a second; rates are those over the next"
-            " two seconds.",
+            " two seconds, the best one is that over ten.",
         ],
     )
 

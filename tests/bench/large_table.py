@@ -20,6 +20,7 @@ TABLE = "core.item"
 _UPDATE = f"update {TABLE} set total = net + tax"
 _POLL_SECONDS = 0.05
 _WINDOW_SECONDS = 2.0
+_SUSTAINED_SECONDS = 10.0  # for which the best rate has to be kept: in two seconds a quiet disk makes one
 
 
 @dataclass
@@ -42,15 +43,16 @@ class Course:
 
     def ramp_seconds(self, share: float = 0.9) -> float:
         """Give when this share of the best rate was reached: rates over two seconds, from each sample on."""
-        rates = [(began, rate) for began, rate in self._rates()]
-        best = max((rate for _, rate in rates), default=0.0)
+        rates = self._rates(_WINDOW_SECONDS)
+        sustained = self._rates(_SUSTAINED_SECONDS) or rates
+        best = max((rate for _, rate in sustained), default=0.0)
         return next((began for began, rate in rates if rate >= share * best), float("inf"))
 
-    def _rates(self) -> list[tuple[float, float]]:
+    def _rates(self, window_seconds: float) -> list[tuple[float, float]]:
         found: list[tuple[float, float]] = []
         end = 0
         for began, rows in self.samples:
-            while end < len(self.samples) and self.samples[end][0] < began + _WINDOW_SECONDS:
+            while end < len(self.samples) and self.samples[end][0] < began + window_seconds:
                 end += 1
             if end == len(self.samples):
                 break

@@ -113,17 +113,28 @@ class SqlCheckpoints:
     """Checkpoints in the history schema."""
 
     def __init__(
-        self, driver: Callable[[], psycopg.Connection], schema: str, *, step: str, scope: Scope, run_id: str
+        self,
+        driver: Callable[[], psycopg.Connection],
+        schema: str,
+        *,
+        step: str,
+        scope: Scope,
+        run_id: str,
+        waits_for_disk: bool = True,
     ) -> None:
         """Read nothing yet.
 
         Args:
             driver: the connection on which batches run.
+            waits_for_disk: whether a batch is on disk when its commit returns. If not, a crash of the server may
+                take the last ones back, rows and checkpoint alike, and they are done again; the commit that
+                completes the step waits for all that was committed before it.
         """
         self._driver = driver
         self._schema = schema
         self._table = identifier(schema, "backfill").replace("%", "%%")
         self._step, self._scope, self._run_id = step, scope, run_id
+        self._commit = "" if waits_for_disk else "set local synchronous_commit = off; "
 
     @property
     def _key(self) -> list[str]:
@@ -182,7 +193,7 @@ class SqlCheckpoints:
             *map(_array, (after.last_key, after.upper_key)),
             *map(literal, (*numbers, *state)),
         ]
-        return f"select {identifier(self._schema, 'move_backfill')}({', '.join(arguments)})"
+        return f"{self._commit}select {identifier(self._schema, 'move_backfill')}({', '.join(arguments)})"
 
     def drop(self) -> None:
         """Forget all of the step: it begins again."""

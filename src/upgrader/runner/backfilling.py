@@ -109,6 +109,7 @@ def run_backfills(
                 step=step.name,
                 scope=scope,
                 run_id=parts.run_id,
+                waits_for_disk=parts.settings.batches_wait_for_disk,
             ),
             emit=parts.emit,
             wait=parts.stop.wait,

@@ -397,5 +397,6 @@ def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSett
         order=settings.order,
         pace=pace(settings.backfill),
         brake=brake_limits(settings.backfill),
+        batches_wait_for_disk=settings.backfill.synchronous_commit,
         is_embedded=(settings.database_url or "").startswith(EMBEDDED),
     )

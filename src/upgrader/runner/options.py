@@ -85,6 +85,7 @@ class RunSettings:
         jobs: how many workspaces are worked on at a time.
         pace: of backfills, before the flags.
         brake: when they step back.
+        batches_wait_for_disk: whether the commit of each batch does.
         order: in which order workspaces have their turn.
         is_embedded: whether the server is the embedded one, for hints.
     """
@@ -105,6 +106,7 @@ class RunSettings:
     jobs: Jobs = field(default_factory=Jobs)
     pace: Pace = field(default_factory=Pace)
     brake: BrakeLimits = field(default_factory=BrakeLimits)
+    batches_wait_for_disk: bool = False
     order: Order = Order.ID
     is_embedded: bool = False
 

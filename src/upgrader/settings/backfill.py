@@ -30,6 +30,7 @@ class BackfillSettings(SettingsGroup):
         batch_tries: so many batches that fail one after the other end the step.
         pause_seconds: the rest after each batch.
         max_rows_per_second: over seconds, rests included; 0: as fast as it goes.
+        synchronous_commit: whether a batch is on disk, and with synchronous standbys, before the next one begins.
         replication_lag_bytes: of log that a standby has not replayed.
         replication_lag_seconds: how old what it replays may be.
         ignored_standbys: names of standbys that may be behind.
@@ -46,6 +47,7 @@ class BackfillSettings(SettingsGroup):
     batch_tries: Count = 10
     pause_seconds: PauseSeconds = 0.0
     max_rows_per_second: _OptionalRate = 0.0
+    synchronous_commit: bool = False
     replication_lag_bytes: _OptionalBytes = 104_857_600
     replication_lag_seconds: OptionalTimeoutSeconds = 1.5
     ignored_standbys: tuple[str, ...] = ()

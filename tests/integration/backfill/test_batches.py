@@ -174,3 +174,36 @@ def test_what_a_loop_may_not_do_to_its_transaction(project: Project, body: str, 
     project.slow("1.0.0", 1, "Fill", migrate=f"{LOOP}{lines}")
     assert words in error_of(upgrade(project))
     assert counters(project) == [(0, 30)]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+@pytest.mark.parametrize("is_transactional", [True, False])
+def test_commits_of_batches_wait_for_the_disk_where_it_is_asked_for(
+    project: Project, waits: bool, is_transactional: bool
+):
+    """What is lost in a crash of the server is lost with its checkpoint; the step's own commit always waits."""
+    make_items(project, 25)
+    with project.connect() as connection:
+        connection.execute("create table seen (counter int, setting text)")
+        connection.execute(
+            "create function tell() returns trigger language plpgsql as $$ begin"
+            " insert into seen values (new.counter, current_setting('synchronous_commit')); return null; end $$"
+        )
+        connection.execute(
+            "create constraint trigger told after update on item deferrable initially deferred for each row"
+            " execute function tell()"
+        )
+    project.configure(backfill={"synchronous_commit": waits})
+    if is_transactional:
+        project.slow("1.0.0", 1, "Fill", "update item set counter = 7", migrate=LOOP)
+    else:
+        backfill = (
+            'from upgrader import backfill_table\nbackfill_table(connection, "item", set_={"counter": "1"})'
+        )
+        project.fast("1.0.0", 1, "Fill", backfill, transactional=False)
+    assert upgrade(project).failures == []
+    assert project.query("select distinct setting from seen where counter = 1") == [
+        ("on" if waits else "off",)
+    ]
+    if is_transactional:
+        assert project.query("select distinct setting from seen where counter = 7") == [("on",)]

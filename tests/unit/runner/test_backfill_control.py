@@ -25,6 +25,7 @@ def test_every_setting_arrives():
         "batch_tries": 10_000,
         "pause_seconds": 0.25,
         "max_rows_per_second": 11.0,
+        "synchronous_commit": True,
         "replication_lag_bytes": 12,
         "replication_lag_seconds": 13.0,
         "ignored_standbys": ("late",),
@@ -38,3 +39,5 @@ def test_every_setting_arrives():
     found = run_settings(settings, ApplicationVersion.parse("1.0.0"))
     assert found.pace == Pace(0.5, 8, 9, 7, 0.25, 11.0, 10_000)
     assert found.brake == BrakeLimits(12, 13.0, ("late",), 14, 15.0, 16.0, 17.0)
+    assert found.batches_wait_for_disk
+    assert not run_settings(Settings(), ApplicationVersion.parse("1.0.0")).batches_wait_for_disk
