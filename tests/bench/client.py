@@ -158,7 +158,7 @@ def _beside(table: LargeTable, arguments: tuple[str, ...], seconds: float) -> Be
         ended_early = process.poll() is not None
         rate = (table.rows_done() - rows) / (time.perf_counter() - started)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)  # SIGINT is ignored by whoever was started in the background
         process.wait(_ENDING_SECONDS)
     return Beside(latencies, rate, ended_early)
 

@@ -77,7 +77,7 @@ def measure(stage: Stage, *, quick: bool) -> Section:
                 f"alter database {connection.info.dbname} set synchronous_commit = off".encode()
             )
         residence, completed = _watch(project, workspaces)
-    extent = "all of them" if completed == workspaces else f"{completed:,} of them, stopped by SIGINT"
+    extent = "all of them" if completed == workspaces else f"{completed:,} of them, stopped by SIGTERM"
     what = f"{workspaces:,} workspaces pending"
     return Section(
         [
@@ -110,7 +110,7 @@ def watch(
         residence.look(process.pid, share())
         seconds = time.monotonic() - started
         if seconds > longest_seconds and not is_asked:
-            process.send_signal(signal.SIGINT)
+            process.send_signal(signal.SIGTERM)
             is_asked = True
         if seconds > longest_seconds + _ENDING_SECONDS:
             process.kill()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 
@@ -22,6 +23,13 @@ class Interrupted(Exception):  # noqa: N818 - not an error: the operator asked
         super().__init__(self.reason)
 
 
+def _closed_gate() -> threading.Lock:
+    # Not an Event: to set one takes a lock that the thread which the signal interrupts may hold, for ever then.
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
+
+
 @dataclass
 class StopToken:
     """Set by a signal; looked at before each step.
@@ -29,22 +37,26 @@ class StopToken:
     Attributes:
         signal_name: `SIGINT` or `SIGTERM`; None while nothing was asked.
         hard: whether a second signal came.
+        requested: whether the run was asked to stop.
     """
 
     signal_name: str | None = None
     hard: bool = False
-    _event: threading.Event = field(default_factory=threading.Event, repr=False)
-
-    @property
-    def requested(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self._event.is_set()
+    requested: bool = field(default=False, init=False)
+    _gate: threading.Lock = field(default_factory=_closed_gate, init=False, repr=False)
 
     def request(self, signal_name: str) -> None:
-        """Ask the run to stop after the step at hand."""
+        """Ask the run to stop after the step at hand; safe in a signal handler, whatever the thread is at."""
         self.signal_name = self.signal_name or signal_name
-        self._event.set()
+        self.requested = True
+        self._open_gate()
 
     def wait(self, seconds: float) -> bool:
-        """Sleep, but no longer than until the run is asked to stop; tell whether it was."""
-        return self._event.wait(seconds)
+        """Sleep, but no longer than until the run is asked to stop; tell whether it was. Any number of threads may."""
+        if not self.requested and self._gate.acquire(timeout=max(0.0, seconds)):
+            self._open_gate()  # for whoever waits, too
+        return self.requested
+
+    def _open_gate(self) -> None:
+        with suppress(RuntimeError):  # it is open already
+            self._gate.release()
