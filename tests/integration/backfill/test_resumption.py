@@ -23,6 +23,7 @@ from upgrader.runner.stop import StopToken
 FAILS_AT_55 = 'ctx.backfill("item", set_={"counter": "counter + 1 / (id - 55)"}, where="true", batch_size=10)'
 RESTART = BackfillOptions(resumption=Resumption.RESTART)
 KEEP = BackfillOptions(resumption=Resumption.KEEP)
+SLOWLY = BackfillOptions(pause_ms=15)  # so that whoever is to end it comes in time
 
 
 class StopAfter:
@@ -188,7 +189,7 @@ def test_sessions_that_are_killed_at_any_moment(project: Project, key: str):
 
 def _outcome(project: Project) -> Outcome:
     try:
-        return upgrade(project).outcome
+        return upgrade(project, backfill=SLOWLY).outcome
     except (RunError, OperatorError):  # cut off while it was opening its connections
         return Outcome.FAILED
 
