@@ -29,6 +29,8 @@ _TELLING = 1.5  # so much must two sizes differ for their times to tell the fixe
 _SHARE_OF_THE_ROWS = 0.5  # of the target, at the least: with a long fixed part batches take longer than it
 _CREDIT_SECONDS = 1.0  # what was too slow for the allowed rate is caught up with for so long at most
 _RATE_SPAN_SECONDS = 5.0
+_EVEN_SECONDS = 0.01  # of the allowed rate: the most that one batch holds, so that the load is even
+_EVEN_ROWS = 100.0  # but so many rows it may hold: smaller ones only cost transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class Pace:
         max_rows: no batch is made larger.
         batch_rows: this size, whatever is measured; None: by measurement.
         pause_seconds: the rest after each batch.
-        max_rows_per_second: over seconds, rests included; None: as fast as it goes.
+        max_rows_per_second: over seconds, rests included, in batches of a hundredth of a second's share (or 100
+            rows, where that is more); None: as fast as it goes.
         max_failures: so many batches that fail one after the other end the backfill.
     """
 
@@ -182,8 +185,10 @@ class MeasuredPacer:
             self._size = min(max(1.0, size), float(pace.batch_rows))
         else:
             self._size = min(max(size, float(pace.min_rows)), float(pace.max_rows))
-            if pace.max_rows_per_second is not None:  # no batch may be more than a second's share
-                self._size = min(self._size, max(1.0, pace.max_rows_per_second))
+            if (allowed := pace.max_rows_per_second) is not None:
+                # Long batches with long rests between them keep the rate too, but the application feels each of
+                # them: its own commits wait behind the log that a batch has written.
+                self._size = min(self._size, max(1.0, min(allowed, _EVEN_ROWS), allowed * _EVEN_SECONDS))
         self.rows = max(1, int(self._size))
 
     def _measure(self, rows: int, seconds: float) -> None:

@@ -167,6 +167,14 @@ def test_allowed_rate_is_exact_over_seconds(limit: float):
         assert sum(batch.rows for batch in inside) == pytest.approx(limit * 10.0, rel=0.12)
 
 
+@pytest.mark.parametrize(("limit", "most"), [(50.0, 50), (3_000.0, 100), (66_000.0, 660)])
+def test_allowed_rate_is_kept_by_small_batches(limit: float, most: int):
+    """An even load: batches of a hundredth of a second's share, but no smaller than costs more than it spares."""
+    pace = Pace(max_rows_per_second=limit, target_seconds=0.2)
+    batches = simulate(lambda rows, _: 0.001 + rows * 5e-6, seconds=20, pace=pace)
+    assert max(batch.rows for batch in batches) == most
+
+
 def test_slow_stretch_is_caught_up_with_for_a_second_at_most():
     """A database that was slower than the allowed rate for a minute is not flooded afterwards."""
     pace = Pace(max_rows_per_second=10_000)
