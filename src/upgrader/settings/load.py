@@ -137,9 +137,10 @@ def _file_values(file: ConfigFile | None) -> tuple[list[Given], list[str]]:
 
 def _secrets(all_given: Sequence[Given], environment: Mapping[str, str]) -> tuple[str, ...]:
     """Give the passwords of every URL that was given, also of those that another one overrides."""
-    urls = [given.value for given in all_given if given.key == "database_url"]
+    urls = [given.value for given in all_given if given.key in ("database_url", "worker.queue_database_url")]
     found = [password for url in urls if isinstance(url, str) for password in passwords_in(url)]
-    return (*found, *environment_secrets(environment))
+    single = [given.value for given in all_given if given.key == "worker.queue_password"]
+    return (*found, *(value for value in single if isinstance(value, str)), *environment_secrets(environment))
 
 
 def _checked(
@@ -172,6 +173,10 @@ def _resolved(settings: Settings, given: Mapping[str, Given], directory: Path) -
     if url is not None and url.startswith(EMBEDDED_PREFIX):
         base = given["database_url"].base
         changes["database_url"] = f"{EMBEDDED_PREFIX}{_absolute(base / embedded_path(url))}"
+    if settings.worker.modules:
+        base = given["worker.modules"].base
+        modules = tuple(_location(entry, base) for entry in settings.worker.modules)
+        changes["worker"] = settings.worker.model_copy(update={"modules": modules})
     if settings.check.base_schema is not None:
         path = _absolute(given["check.base_schema"].base / settings.check.base_schema)
         changes["check"] = settings.check.model_copy(update={"base_schema": path})

@@ -35,6 +35,7 @@ from upgrader.settings.group import (
     no_boolean,
 )
 from upgrader.settings.table_name import TableName, check_identifier
+from upgrader.settings.worker import WorkerSettings
 from upgrader.version import ApplicationVersion, ReleaseVersion
 
 
@@ -290,6 +291,7 @@ class Settings(SettingsGroup):
     check: CheckSettings = Field(default_factory=CheckSettings)
     preflight: PreflightSettings = Field(default_factory=PreflightSettings)
     backfill: BackfillSettings = Field(default_factory=BackfillSettings)
+    worker: WorkerSettings = Field(default_factory=WorkerSettings)
 
     _more_secrets: tuple[str, ...] = PrivateAttr(default=())
 
@@ -331,7 +333,9 @@ class Settings(SettingsGroup):
     @property
     def secrets(self) -> tuple[str, ...]:
         """What a `Redactor` has to know: the URL's passwords, and others that were met while loading."""
-        found = passwords_in(self.database_url) if self.database_url else ()
+        urls = (self.database_url, self.worker.queue_database_url)
+        found = [password for url in urls if url for password in passwords_in(url)]
+        found += [self.worker.queue_password] if self.worker.queue_password else []
         return tuple(dict.fromkeys((*found, *self._more_secrets)))
 
     def with_secrets(self, *values: str) -> Self:

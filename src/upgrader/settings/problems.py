@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from upgrader.redaction import Redactor
 
 _LONGEST_SHOWN = 80
-_UNSHOWN = ("database_url",)
+_UNSHOWN = ("database_url", "worker.queue_database_url", "worker.queue_password")
 _EXPECTED: Mapping[str, Callable[[Mapping[str, object]], str]] = {
     "string_type": lambda _: "a text in quotes",
     "path_type": lambda _: "a text in quotes",

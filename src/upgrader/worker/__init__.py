@@ -1,0 +1,45 @@
+"""The background runtime: a worker with a scheduler and a queue, and workspace events.
+
+Names are loaded when they are first used: an application that only emits events needs no queue installed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from upgrader.worker.decorators import queue_job_handler as queue_job_handler
+    from upgrader.worker.decorators import queue_worker as queue_worker
+    from upgrader.worker.decorators import scheduled_job as scheduled_job
+    from upgrader.worker.host import Job as Job
+    from upgrader.worker.host import QueueWorkerHost as QueueWorkerHost
+    from upgrader.worker.options import Backoff as Backoff
+    from upgrader.worker.options import QueueJobOptions as QueueJobOptions
+    from upgrader.worker.options import ScheduledJobOptions as ScheduledJobOptions
+
+_HOMES = {
+    "Backoff": "upgrader.worker.options",
+    "Job": "upgrader.worker.host",
+    "QueueJobOptions": "upgrader.worker.options",
+    "QueueWorkerHost": "upgrader.worker.host",
+    "ScheduledJobOptions": "upgrader.worker.options",
+    "queue_job_handler": "upgrader.worker.decorators",
+    "queue_worker": "upgrader.worker.decorators",
+    "scheduled_job": "upgrader.worker.decorators",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])
