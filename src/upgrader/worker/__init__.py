@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from upgrader.worker.options import Backoff as Backoff
     from upgrader.worker.options import QueueJobOptions as QueueJobOptions
     from upgrader.worker.options import ScheduledJobOptions as ScheduledJobOptions
+    from upgrader.worker.workspace_events.subscriber import on_event as on_event
 
 _HOMES = {
     "Backoff": "upgrader.worker.options",
@@ -24,6 +25,7 @@ _HOMES = {
     "QueueJobOptions": "upgrader.worker.options",
     "QueueWorkerHost": "upgrader.worker.host",
     "ScheduledJobOptions": "upgrader.worker.options",
+    "on_event": "upgrader.worker.workspace_events.subscriber",
     "queue_job_handler": "upgrader.worker.decorators",
     "queue_worker": "upgrader.worker.decorators",
     "scheduled_job": "upgrader.worker.decorators",
