@@ -92,7 +92,7 @@ def measure(stage: Stage, *, quick: bool) -> Section:
         [
             "[^memory]: A step that selects a constant, in workspaces without a schema of their own, one at a time;"
             f" resident set of the process (`VmRSS`, `VmHWM`), sampled every {_POLL_SECONDS:g} s over {extent}, with"
-            " the survey at the end.",
+            " the survey at the end; a tenth of the steps, which begin after everything is enrolled.",
         ],
     )
 
@@ -122,12 +122,13 @@ def _watch(project: Project, workspaces: int) -> tuple[Residence, int]:
     output = project.directory / "report.json"
     process = start_program(project, "upgrade", output=output)
     with project.connect() as connection:
-        residence = watch(process, lambda: _attempts(connection) / workspaces)
+        marks = workspaces + 1  # of the enrolment, which comes first: no part of the steps' tenth
+        residence = watch(process, lambda: (_rows(connection) - marks) / workspaces)
     return residence, int(json.loads(output.read_text())["completed"])
 
 
-def _attempts(connection: psycopg.Connection) -> int:
-    """Give about how many attempts there are, without reading them; 0 while there is no history."""
+def _rows(connection: psycopg.Connection) -> int:
+    """Give about how many rows the history has, without reading them; 0 while there is no history."""
     row = connection.execute(
         "select coalesce(pg_sequence_last_value(to_regclass('upgrader.history_id_seq')), 0)"
     ).fetchone()
