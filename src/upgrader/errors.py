@@ -77,12 +77,14 @@ class Problem:
 class LoadingError(OperatorError):
     """The command modules cannot be used."""
 
-    def __init__(self, problems: Sequence[Problem], *, hint: str | None = None) -> None:
+    def __init__(
+        self, problems: Sequence[Problem], *, hint: str | None = None, where: str = "the command modules"
+    ) -> None:
         self.problems = tuple(problems)
         count = len(self.problems)
         noun = "problem" if count == 1 else "problems"
         super().__init__(
-            f"{count} {noun} in the command modules",
+            f"{count} {noun} in {where}",
             hint=hint or "nothing was run; mend the files named above",
         )
 
