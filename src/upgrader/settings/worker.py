@@ -12,13 +12,19 @@ from pydantic_core import PydanticCustomError
 from upgrader.settings.database_url import check_database_url
 from upgrader.settings.group import Count, OptionalTimeoutSeconds, PauseSeconds, SettingsGroup, no_boolean
 
-_LONGEST_NAME = 128  # what the queue's table holds
+LONGEST_QUEUE_BYTES = 40
+"""PostgreSQL's names of channels have 63, of which Procrastinate takes 23 for a word of its own."""
 
 
-def _queue_name(value: str) -> str:
-    if not re.fullmatch(r"[^\s,#]+", value) or len(value) > _LONGEST_NAME:
+def check_queue_name(value: str) -> str:
+    """Give the name of a queue.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not re.fullmatch(r"[^\s,#\x00]+", value) or len(value.encode(errors="replace")) > LONGEST_QUEUE_BYTES:
         raise ValueError(
-            f"{value!r} is no name of a queue: up to {_LONGEST_NAME} characters, no spaces or commas"
+            f"{value!r} is no name of a queue: up to {LONGEST_QUEUE_BYTES} bytes, no spaces, commas or #"
         )
     return value
 
@@ -37,7 +43,7 @@ def _timezone(value: str) -> str:
     return value
 
 
-_QueueName = Annotated[str, AfterValidator(_queue_name)]
+_QueueName = Annotated[str, AfterValidator(check_queue_name)]
 _OptionalCount = Annotated[int, BeforeValidator(no_boolean), Field(ge=0, le=1_000_000_000)]
 _Seconds = Annotated[float, BeforeValidator(no_boolean), Field(ge=0.1, le=86_400, allow_inf_nan=False)]
 _Age = Annotated[float, BeforeValidator(no_boolean), Field(ge=0, le=10**10, allow_inf_nan=False)]

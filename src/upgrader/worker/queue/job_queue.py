@@ -1,0 +1,239 @@
+"""Adding jobs to the queue, from the application or a worker. Needs no Procrastinate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from upgrader.database.connect import Connector, identifier
+from upgrader.database.failures import database_error, translate_run_error
+from upgrader.settings import Settings
+from upgrader.worker.names import worker_schema
+from upgrader.worker.options import Backoff, QueueJobOptions, Seconds, seconds_of
+from upgrader.worker.queue.arguments import (
+    JobArguments,
+    QueueJobError,
+    check_id,
+    check_name,
+    check_numbers,
+    check_queue,
+)
+from upgrader.worker.queue.connection import QueueConnection, queue_connector
+from upgrader.worker.queue.layout import no_queue, no_rights_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_MISSING = (
+    psycopg.errors.UndefinedFunction,
+    psycopg.errors.InvalidSchemaName,
+    psycopg.errors.UndefinedTable,
+)
+_ARGUMENTS = {
+    "queue": "text",
+    "name": "text",
+    "args": "jsonb",
+    "id": "text",
+    "priority": "integer",
+    "delay": "double precision",
+    "scheduled_at": "timestamptz",
+}
+
+
+class JobQueue:
+    """Adds jobs; may be used from several threads.
+
+    A job that is given a connection is added in its transaction: it is there once that is committed, or not at all.
+    Else it is added on a connection of the queue's own, and there when the call returns.
+    """
+
+    def __init__(
+        self,
+        connector: Connector | None = None,
+        *,
+        schema: str = "upgrader_worker",
+        default_queue: str = "worker-default",
+    ) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            connector: the way to the queue's database; None: jobs are only added on connections of the caller.
+            schema: of the queue, `upgrader_worker` where the history's is `upgrader`.
+            default_queue: of jobs that name none.
+        """
+        self.schema = schema
+        self.default_queue = default_queue
+        self._connection = None if connector is None else QueueConnection(connector)
+        self._statement = text(_call(identifier(schema).replace(":", "\\:"), ":{}"))
+        self._driver_statement = _call(identifier(schema).replace("%", "%%"), "%({})s").encode()
+
+    @classmethod
+    def at(
+        cls, database_url: str, *, schema: str = "upgrader_worker", default_queue: str = "worker-default"
+    ) -> Self:
+        """Give the queue in this database; for an application that has no settings of upgrader's."""
+        return cls(Connector(database_url, "upgrader/queue"), schema=schema, default_queue=default_queue)
+
+    @classmethod
+    @contextmanager
+    def of_settings(
+        cls, settings: Settings, *, database_url: str | None = None, directory: Path | None = None
+    ) -> Iterator[Self]:
+        """Give the queue that the settings name, for the time of a block.
+
+        Args:
+            database_url: goes before what the settings say.
+            directory: what an embedded server's directory is relative to; the working directory by default.
+        """
+        with ExitStack() as stack:
+            connector = stack.enter_context(
+                queue_connector(settings, explicit=database_url, directory=directory)
+            )
+            queue = cls(
+                connector,
+                schema=worker_schema(settings.history_schema),
+                default_queue=settings.worker.default_queue,
+            )
+            stack.callback(queue.close)
+            yield queue
+
+    def add(
+        self,
+        queue: str | None,
+        name: str,
+        payload: object = None,
+        *,
+        connection: Connection | None = None,
+        id: str | None = None,  # noqa: A002 - the name that queues give it
+        priority: int = 0,
+        delay: Seconds = 0.0,
+        scheduled_at: datetime | None = None,
+        attempts: int = 1,
+        backoff: Backoff = Backoff(),  # noqa: B008 - immutable
+    ) -> int | None:
+        """Add a job and give its number; None where one waits under that id already.
+
+        Args:
+            queue: None: the default one.
+            name: by which a handler is found.
+            payload: what JSON holds, or pydantic models.
+            connection: a SQLAlchemy connection to the queue's database: the job is in its transaction.
+            id: only one job of the queue waits under it; the next may be added once that one is being worked on.
+            priority: higher goes first.
+            delay: it waits for so many seconds (or a timedelta) before its first try,
+            scheduled_at: or until then, a time with its time zone.
+            attempts: it is tried so often in all: 3 means three tries.
+            backoff: the rests between them.
+
+        Raises:
+            QueueJobError: it cannot be queued as it stands; nothing was sent to the database.
+            LayoutError: there is no queue in that database, or the role may not use it.
+        """
+        values = self._values(
+            self.default_queue if queue is None else queue,
+            name,
+            JobArguments(payload, attempts, backoff, id),
+            priority=priority,
+            delay_seconds=seconds_of(delay),
+            scheduled_at=scheduled_at,
+        )
+        return self._add(values) if connection is None else self._add_within(connection, values)
+
+    def add_options(
+        self,
+        queue: str | None,
+        name: str,
+        payload: object,
+        options: QueueJobOptions,
+        *,
+        connection: Connection | None = None,
+    ) -> int | None:
+        """Add a job with options as an object; otherwise as `add`."""
+        return self.add(
+            queue,
+            name,
+            payload,
+            connection=connection,
+            id=options.id,
+            priority=options.priority,
+            delay=options.delay,
+            scheduled_at=options.scheduled_at,
+            attempts=options.attempts,
+            backoff=options.backoff,
+        )
+
+    def close(self) -> None:
+        """Close the queue's own connection; the next `add` opens another."""
+        if self._connection is not None:
+            self._connection.close()
+
+    def _values(
+        self,
+        queue: str,
+        name: str,
+        arguments: JobArguments,
+        *,
+        priority: int,
+        delay_seconds: float,
+        scheduled_at: datetime | None,
+    ) -> dict[str, Any]:
+        check_numbers(priority=priority, attempts=arguments.attempts, delay_seconds=delay_seconds)
+        if scheduled_at is not None and scheduled_at.utcoffset() is None:
+            raise QueueJobError(
+                f"scheduled_at has no time zone: {scheduled_at.isoformat()}",
+                hint="give datetime(…, tzinfo=UTC), or another zone",
+            )
+        if scheduled_at is not None and delay_seconds:
+            raise QueueJobError("a job has both delay and scheduled_at", hint="give one of the two")
+        return {
+            "queue": check_queue(queue),
+            "name": check_name(name),
+            "args": arguments.to_json(),
+            "id": check_id(arguments.id),
+            "priority": priority,
+            "delay": delay_seconds,
+            "scheduled_at": scheduled_at,
+        }
+
+    def _add(self, values: dict[str, Any]) -> int | None:
+        if self._connection is None:
+            raise QueueJobError(
+                "the queue was given no database of its own",
+                hint="give `connection=`, or make it with JobQueue.at(URL)",
+            )
+        with self._connection.use() as driver:
+            try:
+                row = driver.execute(self._driver_statement, values).fetchone()
+            except psycopg.Error as error:
+                raise self._told(error, driver.info.user, driver.info.dbname) from error
+        return None if row is None else row[0]
+
+    def _add_within(self, connection: Connection, values: dict[str, Any]) -> int | None:
+        try:
+            number: int | None = connection.execute(self._statement, values).scalar_one()
+        except DBAPIError as error:
+            found = database_error(error)
+            if found is None:  # another driver than psycopg: what it says is as good as anything
+                raise
+            url = connection.engine.url
+            raise self._told(found, url.username or "", url.database or "") from error
+        return number
+
+    def _told(self, error: psycopg.Error, user: str, database: str) -> Exception:
+        if isinstance(error, _MISSING):
+            return no_queue(self.schema, database=database)
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return no_rights_of(user, self.schema)
+        return translate_run_error(error)
+
+
+def _call(schema: str, placeholder: str) -> str:
+    arguments = (f"cast({placeholder.format(name)} as {kind})" for name, kind in _ARGUMENTS.items())
+    return f"select {schema}.add_job({', '.join(arguments)})"
