@@ -17,14 +17,22 @@ if TYPE_CHECKING:
     from upgrader.worker.options import Backoff as Backoff
     from upgrader.worker.options import QueueJobOptions as QueueJobOptions
     from upgrader.worker.options import ScheduledJobOptions as ScheduledJobOptions
+    from upgrader.worker.queue.arguments import QueueJobError as QueueJobError
+    from upgrader.worker.queue.job_queue import JobQueue as JobQueue
+    from upgrader.worker.running import RunningJob as RunningJob
+    from upgrader.worker.running import current_job as current_job
     from upgrader.worker.workspace_events.subscriber import on_event as on_event
 
 _HOMES = {
     "Backoff": "upgrader.worker.options",
     "Job": "upgrader.worker.host",
+    "JobQueue": "upgrader.worker.queue.job_queue",
+    "QueueJobError": "upgrader.worker.queue.arguments",
     "QueueJobOptions": "upgrader.worker.options",
     "QueueWorkerHost": "upgrader.worker.host",
+    "RunningJob": "upgrader.worker.running",
     "ScheduledJobOptions": "upgrader.worker.options",
+    "current_job": "upgrader.worker.running",
     "on_event": "upgrader.worker.workspace_events.subscriber",
     "queue_job_handler": "upgrader.worker.decorators",
     "queue_worker": "upgrader.worker.decorators",
