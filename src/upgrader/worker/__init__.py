@@ -21,9 +21,19 @@ if TYPE_CHECKING:
     from upgrader.worker.queue.job_queue import JobQueue as JobQueue
     from upgrader.worker.running import RunningJob as RunningJob
     from upgrader.worker.running import current_job as current_job
+    from upgrader.worker.scheduling.cron import CronExpression as CronExpression
+    from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob as DiscoveredScheduledJob
+    from upgrader.worker.scheduling.jobs import SchedulerJobDescriptor as SchedulerJobDescriptor
+    from upgrader.worker.scheduling.opening import open_scheduler as open_scheduler
+    from upgrader.worker.scheduling.scheduler import Scheduler as Scheduler
     from upgrader.worker.workspace_events.subscriber import on_event as on_event
 
 _HOMES = {
+    "CronExpression": "upgrader.worker.scheduling.cron",
+    "DiscoveredScheduledJob": "upgrader.worker.scheduling.jobs",
+    "Scheduler": "upgrader.worker.scheduling.scheduler",
+    "SchedulerJobDescriptor": "upgrader.worker.scheduling.jobs",
+    "open_scheduler": "upgrader.worker.scheduling.opening",
     "Backoff": "upgrader.worker.options",
     "Job": "upgrader.worker.host",
     "JobQueue": "upgrader.worker.queue.job_queue",

@@ -1,0 +1,202 @@
+"""A synchronous job with a timeout: run in a child process, which is killed when its time is over.
+
+A thread cannot be ended. The child is a fresh interpreter (spawned, never forked: libpq does not survive a fork), in
+a process group of its own, so that what the job has started is ended with it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any
+
+from upgrader.errors import UpgraderError
+from upgrader.worker.scheduling.jobs import JobOrigin
+from upgrader.worker.scheduling.timed_child import LENGTH, Order
+
+_MODULE = "upgrader.worker.scheduling.timed_child"
+_LOOK_SECONDS = 0.2
+_START_SECONDS = 60.0  # that long it may take to load the job's module
+_BEGUN = ("begun", None)
+_prints = logging.getLogger("upgrader.worker.output")
+
+
+class JobTimeoutError(UpgraderError):
+    """A job took longer than its timeout, and was ended."""
+
+
+class ChildFailedError(UpgraderError):
+    """A job failed in its child process; the message is what was raised there."""
+
+
+class TimedRuns:
+    """Starts children, and can end all that are there."""
+
+    def __init__(self) -> None:
+        self._children: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def run(
+        self,
+        origin: JobOrigin,
+        *,
+        timeout_seconds: float,
+        job: dict[str, Any],
+        needs_result: bool = False,
+    ) -> Any:
+        """Run a job in a child and give what it returned.
+
+        Args:
+            timeout_seconds: from when the job's function is called; loading its module is no part of it.
+            job: name, attempt and attempts, for `current_job` in the child.
+
+        Raises:
+            JobTimeoutError: it took too long, and was killed.
+            ChildFailedError: it failed with something that cannot be handed over, or its process died.
+            Exception: whatever else it raised.
+        """
+        with _Child(origin, job=job, needs_result=needs_result) as child:
+            self._enter(child.process)
+            try:
+                ending = child.ending(timeout_seconds)
+            finally:
+                with self._lock:
+                    self._children.discard(child.process)
+        if ending is None:
+            raise JobTimeoutError(
+                f"job {job['name']!r} was ended after {timeout_seconds:g} s",
+                hint="give it a longer timeout, or less to do at a time",
+            )
+        return _result(*ending)
+
+    def kill(self) -> None:
+        """End all that are there; those that begin later are ended at once."""
+        with self._lock:
+            self._is_closed = True
+            children = list(self._children)
+        for process in children:
+            _kill(process)
+
+    def _enter(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._children.add(process)
+            is_closed = self._is_closed
+        if is_closed:
+            _kill(process)
+
+
+class _Child:
+    """One child process, from its start to its end."""
+
+    def __init__(self, origin: JobOrigin, *, job: dict[str, Any], needs_result: bool) -> None:
+        self._control = os.pipe()
+        self._messages = os.pipe()
+        order = Order(
+            origin=asdict(origin),
+            path=sys.path,
+            control=self._control[0],
+            messages=self._messages[1],
+            job=job,
+            level=logging.root.level,
+            needs_result=needs_result,
+        )
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", _MODULE, json.dumps(asdict(order))],
+            stdin=subprocess.DEVNULL,
+            stdout=2,  # what it prints past Python is for people, as the parent's
+            pass_fds=(order.control, order.messages),
+            start_new_session=True,
+        )
+        os.close(self._control[0])
+        os.close(self._messages[1])
+        self._read = b""
+
+    def __enter__(self) -> _Child:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._control[1])
+        os.close(self._messages[0])
+        if self.process.poll() is None:
+            _kill(self.process)
+        self.process.wait()
+
+    def ending(self, timeout_seconds: float) -> tuple[str, Any] | None:
+        """Give how the job ended; None where its time was over first: it is killed then."""
+        deadline = time.monotonic() + max(timeout_seconds, _START_SECONDS)
+        while True:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                _kill(self.process)
+                return None
+            has_ended = self.process.poll() is not None
+            if select.select([self._messages[0]], [], [], 0 if has_ended else min(left, _LOOK_SECONDS))[0]:
+                data = os.read(self._messages[0], 65_536)
+                if data:
+                    self._read += data
+                    ending = self._take()
+                    if ending == _BEGUN:
+                        deadline, ending = time.monotonic() + timeout_seconds, self._take()
+                    if ending is not None:
+                        return ending
+                    continue
+            if has_ended:
+                return "failed", (None, _death(self.process.returncode), "")
+
+    def _take(self) -> tuple[str, Any] | None:
+        """Pass on what it printed and logged; give its ending where that has come."""
+        while len(self._read) >= LENGTH.size:
+            (length,) = LENGTH.unpack_from(self._read)
+            if len(self._read) < LENGTH.size + length:
+                return None
+            kind, content = pickle.loads(self._read[LENGTH.size : LENGTH.size + length])
+            self._read = self._read[LENGTH.size + length :]
+            match kind:
+                case "log":
+                    record = logging.makeLogRecord(content)
+                    logger = logging.getLogger(record.name)
+                    if logger.isEnabledFor(record.levelno):
+                        logger.handle(record)
+                case "print":
+                    _prints.info("%s", content)
+                case _:
+                    return kind, content
+        return None
+
+
+def _result(kind: str, content: Any) -> Any:
+    if kind == "done":
+        return pickle.loads(content)
+    pickled, text, trace = content
+    error: BaseException
+    try:
+        error = pickle.loads(pickled) if pickled is not None else ChildFailedError(text)
+    except Exception:  # a class that is only there in the child
+        error = ChildFailedError(text)
+    if not isinstance(error, Exception):
+        error = ChildFailedError(text)
+    if trace:
+        error.add_note(f"in the child process: {trace.rstrip()}")
+    raise error
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _death(code: int) -> str:
+    if code < 0:
+        return f"its process was ended by {signal.Signals(-code).name}"
+    return f"its process ended by itself, with exit code {code}"

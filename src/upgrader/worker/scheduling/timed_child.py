@@ -1,0 +1,165 @@
+"""The child process of a job with a timeout: `python -m upgrader.worker.scheduling.timed_child`.
+
+It is a fresh interpreter that loads the job's module as the worker did. It ends with its parent. What it logs and
+prints, and how the job ended, goes back through a pipe as messages: their length, then a pickle.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import pickle
+import signal
+import struct
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from typing import Any
+
+from upgrader.worker.scheduling.jobs import JobOrigin
+
+LENGTH = struct.Struct("!Q")
+_JOBS_LOGGER = "upgrader.worker.jobs"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the child is told, as JSON in its arguments.
+
+    Attributes:
+        path: the parent's `sys.path`.
+        control: a pipe that is closed when the parent ends.
+        messages: the pipe that goes back.
+        job: name, attempt and attempts.
+        level: of the parent's root logger.
+        needs_result: whether the return value is a payload, so that it has to come back.
+    """
+
+    origin: dict[str, Any]
+    path: list[str]
+    control: int
+    messages: int
+    job: dict[str, Any]
+    level: int
+    needs_result: bool
+
+
+def main() -> None:
+    """Run the job that the arguments name."""
+    order = Order(**json.loads(sys.argv[1]))
+    sys.path[:] = order.path
+    for number in (order.control, order.messages):
+        os.set_inheritable(number, False)
+    threading.Thread(target=_end_with_parent, args=(order.control,), daemon=True).start()
+    messages = _Messages(order.messages)
+    sys.stdin = io.StringIO()
+    sys.stdout = sys.stderr = _Prints(messages)
+    logging.root.addHandler(_Records(messages))
+    logging.root.setLevel(order.level)
+    messages.send(_ending(order, messages))
+    os._exit(0)  # threads that a job has left behind end with it
+
+
+def _ending(order: Order, messages: _Messages) -> tuple[str, Any]:
+    try:
+        result = _run(order, messages)
+    except BaseException as error:
+        return "failed", (_pickled(error), f"{type(error).__name__}: {error}", traceback.format_exc())
+    try:
+        return "done", pickle.dumps(result)
+    except Exception as error:
+        if not order.needs_result:
+            return "done", pickle.dumps(None)
+        text = f"what it returned cannot be handed over: {type(error).__name__}: {error}"
+        return "failed", (None, text, "")
+
+
+def _run(order: Order, messages: _Messages) -> Any:
+    from upgrader.worker.discovery import function_of, load_module
+    from upgrader.worker.running import RunningJob, run_job
+
+    logging.getLogger(_JOBS_LOGGER).disabled = True  # the parent tells of the job's end
+    origin = JobOrigin(**order.origin)
+    work = function_of(origin, load_module(origin))
+    messages.send(("begun", None))
+    return run_job(RunningJob(**order.job), work)
+
+
+def _pickled(error: BaseException) -> bytes | None:
+    try:
+        data = pickle.dumps(error)
+        pickle.loads(data)  # a class whose __init__ wants more than it handed on is only found out so
+    except Exception:
+        return None
+    return data
+
+
+def _end_with_parent(control: int) -> None:
+    """Wait until the parent has ended, which closes the pipe; then end, with all that the job has started."""
+    while os.read(control, 1):
+        pass
+    os.killpg(0, signal.SIGKILL)
+
+
+class _Messages:
+    """The pipe back to the parent; threads may share it."""
+
+    def __init__(self, number: int) -> None:
+        self._file = open(number, "wb", buffering=0)  # noqa: SIM115 - as long as the process lives
+        self._lock = threading.Lock()
+
+    def send(self, message: tuple[str, Any]) -> None:
+        """Send one."""
+        data = pickle.dumps(message)
+        with self._lock:
+            rest = memoryview(LENGTH.pack(len(data)) + data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+
+
+class _Prints(io.TextIOBase):
+    """What the job prints, line by line."""
+
+    def __init__(self, messages: _Messages) -> None:
+        self._messages = messages
+        self._begun = ""
+
+    def writable(self) -> bool:
+        """Whether it can be written to."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take text and send whole lines."""
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._messages.send(("print", line))
+        return len(text)
+
+
+class _Records(logging.Handler):
+    """What the job logs."""
+
+    def __init__(self, messages: _Messages) -> None:
+        super().__init__()
+        self._messages = messages
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send a record, its message and its traceback as text."""
+        try:
+            fields = {
+                name: value
+                for name, value in vars(record).items()
+                if isinstance(value, str | int | float | bool | None)
+            }
+            text = logging.Formatter().formatException(record.exc_info) if record.exc_info else None
+            fields |= {"msg": record.getMessage(), "args": None, "exc_info": None, "exc_text": text}
+            self._messages.send(("log", fields))
+        except Exception:
+            self.handleError(record)
+
+
+if __name__ == "__main__":
+    main()
