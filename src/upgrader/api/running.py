@@ -11,6 +11,7 @@ from upgrader.runner.upgrade import UpgradeRun
 from upgrader.sequence.plan import Selection
 
 if TYPE_CHECKING:
+    from upgrader.runner.database_access import ExecutorFactory
     from upgrader.runner.script import Script
 
 
@@ -20,15 +21,21 @@ from upgrader.api.foundation import Foundation
 class Running(Foundation):
     """Runs steps."""
 
-    def upgrade(self, options: UpgradeOptions) -> RunReport:
+    def upgrade(self, options: UpgradeOptions, *, executor: ExecutorFactory | None = None) -> RunReport:
         """Run `upgrade`.
+
+        Args:
+            executor: makes what takes the workspaces, in the place of lanes of this process. A dry run, which is
+                one transaction, has no use for it.
 
         Raises:
             OperatorError: refused before anything ran.
             LockHeldError: another run is at work.
         """
         sequence = self.registry.sequence  # loading comes before the database is touched
-        with self._access.run(options.wait_lock_seconds, jobs=self._jobs(options)) as run:
+        given = None if options.dry_run else executor
+        jobs = Jobs() if given is not None else self._jobs(options)
+        with self._access.run(options.wait_lock_seconds, jobs=jobs) as run:
             report = self._access.report(run, dry_run=options.dry_run)
             parts = self._access.parts(
                 run,
@@ -39,6 +46,7 @@ class Running(Foundation):
                 limit=options.failure_limit(self._access.run_settings),
                 backfill=options.backfill,
                 order=options.order,
+                executor=given,
             )
             if options.dry_run:
                 from upgrader.runner.dry_run import DryRun  # a plain upgrade does not need it

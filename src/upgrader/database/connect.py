@@ -60,6 +60,7 @@ class Connector:
         connect_timeout_seconds: used where the URL sets none.
         settings: more settings of the sessions, sent in the start-up packet: RESET ALL comes back to them.
         label: what people call the database; made of the URL where none is given.
+        libpq: more parameters of the connection itself; the URL's win.
     """
 
     url: str
@@ -67,6 +68,7 @@ class Connector:
     connect_timeout_seconds: int = 10
     label: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    libpq: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -115,6 +117,7 @@ class Connector:
         parameters = {
             "connect_timeout": str(self.connect_timeout_seconds),
             **_KEEPALIVES,
+            **self.libpq,
             **given,
             "options": options.strip(),
             "application_name": self.application_name,

@@ -38,6 +38,14 @@ class LockKeys:
         text = f"upgrader:workspace:{self.schema}:{workspace_id}"
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
 
+    def member(self, run_id: str, member_id: str) -> int:
+        """Give the key that a run holds for a worker that it has let in: free where run or worker is given up."""
+        return _key(f"upgrader:member:{self.schema}:{run_id}:{member_id}")
+
+    def presence(self, run_id: str, member_id: str) -> int:
+        """Give the key that such a worker holds for as long as it takes part."""
+        return _key(f"upgrader:presence:{self.schema}:{run_id}:{member_id}")
+
 
 def _key(text: str) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big", signed=True)

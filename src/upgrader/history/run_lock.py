@@ -121,6 +121,14 @@ class RunLock:
         self._wait(self._keys.fence, "fence", lambda: False, is_stopping)
         self._unlock(self._keys.fence)
 
+    def hold(self, key: int) -> bool:
+        """Hold one more key for as long as the run lock, or until it is released; False where somebody has it."""
+        return self._try(key)
+
+    def release(self, key: int) -> None:
+        """Give such a key back."""
+        self._unlock(key)
+
     def announce(self, executed_by_version: str) -> None:
         """Write who holds the lock, for the message that a second run gives."""
         table = identifier(self._schema, "run")
@@ -178,9 +186,7 @@ class RunLock:
 
     def workspace_holders(self, workspace_ids: Collection[str]) -> dict[str, Holder]:
         """Name the sessions that hold the locks of workspaces, by the workspace's id."""
-        keys = {self._keys.workspace(workspace_id): workspace_id for workspace_id in workspace_ids}
-        rows = self._driver.execute(_WORKSPACE_HOLDERS, [list(keys)]).fetchall()
-        return {keys[key]: Holder(pid, name, None, None, None, None, None) for key, pid, name in rows}
+        return find_workspace_holders(self._driver, self._keys, workspace_ids)
 
     def close(self) -> None:
         """Give the lock up and close its connection; never raises.
@@ -240,6 +246,15 @@ class RunLock:
 
     def _unlock(self, key: int) -> None:
         self._driver.execute("select pg_advisory_unlock(%s)", [key])
+
+
+def find_workspace_holders(
+    driver: psycopg.Connection, keys: LockKeys, workspace_ids: Collection[str]
+) -> dict[str, Holder]:
+    """Name the sessions that hold the locks of workspaces, by the workspace's id."""
+    ids = {keys.workspace(workspace_id): workspace_id for workspace_id in workspace_ids}
+    rows = driver.execute(_WORKSPACE_HOLDERS, [list(ids)]).fetchall()
+    return {ids[key]: Holder(pid, name, None, None, None, None, None) for key, pid, name in rows}
 
 
 def find_holders(driver: psycopg.Connection, key: int) -> list[Holder]:

@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 from upgrader.backfill.options import BackfillOptions
@@ -37,6 +38,7 @@ from upgrader.runner.executors import Lanes, make_executor
 from upgrader.runner.lock_watch import WATCH_SETTINGS, LockWatch
 from upgrader.runner.options import RunSettings
 from upgrader.runner.result import RunReport
+from upgrader.runner.segment import SegmentExecutor
 from upgrader.runner.step_parts import CommandFactory, StepParts
 from upgrader.runner.step_runner import StepRunner
 from upgrader.runner.stop import StopToken
@@ -54,7 +56,11 @@ EMBEDDED = "embedded:"
 
 @dataclass
 class OpenRun:
-    """The connections of a run: the lock's, that of the history and of the watch, the commands'."""
+    """The connections of a run: the lock's, that of the history and of the watch, the commands'.
+
+    Attributes:
+        at_end: takes what is to be called when the run is over, while its connections are still there.
+    """
 
     run_id: str
     lock: RunLock
@@ -67,6 +73,7 @@ class OpenRun:
     findings: tuple[PreflightFinding, ...] = ()
     more_sessions: tuple[CommandSession, ...] = ()
     jobs: Jobs = field(default_factory=Jobs)
+    at_end: Callable[[Callable[[], None]], object] = field(default=lambda callback: None)
 
     @property
     def sessions(self) -> tuple[CommandSession, ...]:
@@ -81,6 +88,13 @@ class Reading:
     session: CommandSession
     store: SqlHistoryStore
     description: str
+
+
+class ExecutorFactory(Protocol):
+    """Makes what takes the workspaces of a run: on other machines, for example."""
+
+    def __call__(self, segment: SegmentParts, run: OpenRun, steps: StepParts) -> SegmentExecutor:
+        """Make it; it may register with the run what is to be done at its end."""
 
 
 class DatabaseAccess:
@@ -106,7 +120,7 @@ class DatabaseAccess:
         self.source = workspace_source(settings)
         self.run_settings = run_settings(settings, app_version)
         self._url = require_database_url(settings)
-        self._redactor = Redactor().with_secrets(*settings.secrets)
+        self.redactor = Redactor().with_secrets(*settings.secrets)
         self._cancel: Callable[[], None] | None = None
 
     def cancel(self) -> None:
@@ -118,7 +132,7 @@ class DatabaseAccess:
     def reading(self) -> Iterator[Reading]:
         """Open a connection that only reads; takes no lock."""
         with ExitStack() as stack:
-            connector = self._connector(stack, "upgrader")
+            connector = self.connector(stack, "upgrader")
             session = CommandSession(connector)
             stack.callback(session.close)
             store = SqlHistoryStore(lambda: session.driver, self.settings.history_schema)
@@ -142,13 +156,13 @@ class DatabaseAccess:
         run_id = uuid4().hex[:12]
         with ExitStack() as stack:
             stack.enter_context(translating())
-            connector = self._connector(stack, f"upgrader/{run_id}")
+            connector = self.connector(stack, f"upgrader/{run_id}")
             lock = RunLock(
                 connector,
                 self.settings.history_schema,
                 run_id=run_id,
                 emit=self.emit,
-                redact=self._redactor.redact,
+                redact=self.redactor.redact,
             )
             stack.callback(lock.close)
             jobs = jobs or Jobs()
@@ -174,7 +188,7 @@ class DatabaseAccess:
             control.open()
             lock.check()
             asks = AsideConnection(control.driver, settings=WATCH_SETTINGS)
-            watch = LockWatch(asks, self.emit, self.stop, self._redactor.redact)
+            watch = LockWatch(asks, self.emit, self.stop, self.redactor.redact)
             stack.callback(watch.close)
             first, *more = sessions
             yield OpenRun(
@@ -189,12 +203,13 @@ class DatabaseAccess:
                 findings,
                 tuple(more),
                 jobs,
+                stack.callback,
             )
 
     def preflight(self) -> PreflightReport:
         """Look at the database as before a run; writes nothing, takes no lock."""
         with ExitStack() as stack:
-            connector = self._connector(stack, "upgrader")
+            connector = self.connector(stack, "upgrader")
             driver = stack.enter_context(connector.connect())
             lanes = self.run_settings.jobs.count or 1
             return self._inspector(lanes=lanes).alone(driver, connector)
@@ -226,6 +241,7 @@ class DatabaseAccess:
         repeats: bool = False,
         order: Order | None = None,
         make_runner: Callable[[StepParts], StepRunner] = StepRunner,
+        executor: ExecutorFactory | None = None,
     ) -> RunParts:
         """Put together what a run works with; the report says which way it goes.
 
@@ -233,6 +249,7 @@ class DatabaseAccess:
             is_watched: emit the statements without being verbose.
             repeats: completed steps are run again.
             order: in which order workspaces have their turn; None: what the settings say.
+            executor: makes what takes the workspaces, in the place of lanes of this process.
         """
         is_down = report.direction is Direction.DOWN
         given = replace(
@@ -261,12 +278,17 @@ class DatabaseAccess:
             own=(f"upgrader/{run.run_id}", f"upgrader/{run.run_id}/control"),
             is_auto=run.jobs.is_auto,
         )
-        executor = make_executor(segment, lanes, order=order or self.run_settings.order)
+        executing = make_executor(
+            segment,
+            lanes,
+            order=order or self.run_settings.order,
+            given=executor(segment, run, given) if executor else None,
+        )
         return RunParts(
             lock=run.lock,
             store=run.store,
             steps=steps,
-            executor=executor,
+            executor=executing,
             source=self.source,
             sequence=sequence,
             settings=self.run_settings,
@@ -290,7 +312,7 @@ class DatabaseAccess:
             settings=self.run_settings,
             emit=self.emit,
             stop=self.stop,
-            redact=lambda text: clean_error_text(text, redactor=self._redactor),
+            redact=lambda text: clean_error_text(text, redactor=self.redactor),
             verbose=verbose,
             is_watched=is_watched,
             check_lock=run.lock.check,
@@ -315,7 +337,7 @@ class DatabaseAccess:
                 settings.long_transaction_seconds,
             ),
             ignore=left_out.union(settings.ignore),
-            redact=lambda text: clean_error_text(text, redactor=self._redactor),
+            redact=lambda text: clean_error_text(text, redactor=self.redactor),
             lanes=lanes,
         )
 
@@ -345,7 +367,8 @@ class DatabaseAccess:
         ) as uri:
             yield uri
 
-    def _connector(self, stack: ExitStack, application_name: str) -> Connector:
+    def connector(self, stack: ExitStack, application_name: str) -> Connector:
+        """Give what opens connections; an embedded server runs until the stack is closed."""
         url = stack.enter_context(self._server())
         # The folder of the embedded server's socket tells nobody anything.
         label = self._url if self._url.startswith(EMBEDDED) else None

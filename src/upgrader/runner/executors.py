@@ -41,9 +41,15 @@ class Lanes:
     is_auto: bool = False
 
 
-def make_executor(segment: SegmentParts, lanes: Lanes, *, order: Order) -> SegmentExecutor:
-    """Put the executor together."""
-    executor = _in_any_order(segment, lanes)
+def make_executor(
+    segment: SegmentParts, lanes: Lanes, *, order: Order, given: SegmentExecutor | None = None
+) -> SegmentExecutor:
+    """Put the executor together.
+
+    Args:
+        given: takes the workspaces in the place of lanes of this process.
+    """
+    executor = given or _in_any_order(segment, lanes)
     if order is Order.ID:
         return executor
     return LargestFirstExecutor(

@@ -18,7 +18,7 @@ from upgrader.model import (
     Scope,
     Step,
 )
-from upgrader.sequence.plan import QuarantinedWorkspace, Refusal, Stop
+from upgrader.sequence.plan import QuarantinedWorkspace, Refusal, Stop, WorkspaceTask
 from upgrader.version import ReleaseVersion
 
 
@@ -151,6 +151,45 @@ class TableLock:
     count: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class ReportMark:
+    """How many failures, skipped steps and steps a report had at some time."""
+
+    failures: int
+    skipped: int
+    steps: int
+
+
+@dataclass(slots=True)
+class WorkerShare:
+    """What one worker did of a run over several machines.
+
+    Attributes:
+        name: its host and process.
+        lanes: how many workspaces it worked on at a time, at most.
+        workspaces: that had their turn with it, whatever became of them.
+        steps: completed ones.
+        failed: workspaces that failed.
+        seconds: by the clock, from its first workspace to its last.
+        end: `worked`, `refused` (it has other code), `lost` (it died, or was cut off), `left` (it was stopped).
+        note: why, where it did not work to the end.
+    """
+
+    name: str
+    lanes: int = 0
+    workspaces: int = 0
+    steps: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    end: str = "worked"
+    note: str | None = None
+
+    @property
+    def rate(self) -> float:
+        """Workspaces a second; 0.0 where it had none."""
+        return self.workspaces / self.seconds if self.seconds > 0 else 0.0
+
+
 @dataclass
 class RunReport:
     """A run, told afterwards. Grows with failures, not with workspaces.
@@ -168,6 +207,7 @@ class RunReport:
         highest_lanes: how many were worked on at a time at most, as far as `auto` let them,
         last_lanes: and at the end.
         error: what cut the run off: a lost connection, a lost lock, a history that cannot be written.
+        workers: who did its workspaces, where it was distributed over machines; else nobody.
     """
 
     run_id: str
@@ -202,6 +242,7 @@ class RunReport:
     not_simulated: list[NotSimulated] = field(default_factory=list)
     table_locks: list[TableLock] = field(default_factory=list)
     preflight: Sequence[PreflightFinding] = ()
+    workers: list[WorkerShare] = field(default_factory=list)
 
     @property
     def completed(self) -> int:
@@ -232,6 +273,24 @@ class RunReport:
             return False
         self.too_many_failures = TooManyFailures(segment.version, limit, segment.failed, left_workspaces)
         return True
+
+    def mark(self) -> ReportMark:
+        """Give how far the report is, before a segment."""
+        return ReportMark(len(self.failures), len(self.skipped), len(self.steps))
+
+    def bring_into_order(
+        self, since: ReportMark, tasks: Sequence[WorkspaceTask], *, is_down: bool = False
+    ) -> None:
+        """Sort what a segment has added as one lane would have told it."""
+        for results, known in ((self.failures, since.failures), (self.skipped, since.skipped)):
+            if len(results) > known + 1:
+                places = {task.workspace_id: place for place, task in enumerate(tasks)}
+                results[known:] = sorted(
+                    results[known:], key=lambda one: places.get(one.scope.workspace_id or "", 0)
+                )
+        added = [(name, self.steps.pop(name)) for name in list(self.steps)[since.steps :]]
+        added.sort(key=lambda one: one[1].step.sort_key, reverse=is_down)
+        self.steps.update(added)
 
     def note_lanes(self, lanes: int) -> None:
         """Keep how many workspaces are worked on at a time from here on."""

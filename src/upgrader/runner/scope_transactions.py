@@ -12,7 +12,7 @@ import psycopg
 from upgrader.database.connect import identifier, literal
 from upgrader.database.failures import is_terminated
 from upgrader.database.step_transaction import StepTransaction
-from upgrader.errors import ConnectionLostError, StepError
+from upgrader.errors import ConnectionLostError, RunSupersededError, StepError
 from upgrader.events import Waiting
 from upgrader.runner.step_parts import StepParts
 from upgrader.runner.step_task import LeftOut, StepTask
@@ -51,12 +51,14 @@ class ScopeTransactions:
         Raises:
             WorkspaceBusy: somebody else has the lock.
             LeftOut: the workspace went away.
+            RunSupersededError: this session may begin nothing more.
         """
         while True:
             workspace = self.workspace
             self._renew_lock()
             transaction = self._open(self.beginning(settings))
-            row, is_granted = self.lock.split(transaction.probe)
+            row = self._admitted(transaction)
+            row, is_granted = self.lock.split(row)
             if not is_granted:
                 transaction.rollback()
                 raise WorkspaceBusy
@@ -125,11 +127,29 @@ class ScopeTransactions:
     def _probe(self, workspace: Workspace | None) -> str:
         """Give what travels with BEGIN: the whole look before the first step, then that of the schema alone."""
         if workspace is not None and self._probe_is_due:
-            return self._parts.source.probe(workspace, self.lock.column)
+            return self._parts.source.probe(workspace, self._columns)
         if workspace is not None and workspace.schema is not None:
             schema = literal(workspace.schema)
-            return f"select (current_schema() = {schema}::name)::text, {self.lock.column}"
-        return f"select {self.lock.column}"
+            return f"select (current_schema() = {schema}::name)::text, {self._columns}"
+        return f"select {self._columns}"
+
+    @property
+    def _columns(self) -> str:
+        # The lock first: whoever has it and may go on then is waited for by everybody who comes later.
+        return ", ".join(column for column in (self.lock.column, self._parts.admission) if column)
+
+    def _admitted(self, transaction: StepTransaction) -> _Row:
+        """Give the row of the probe without what it says of the session's admission."""
+        row = transaction.probe
+        if not self._parts.admission or row is None:
+            return row
+        if row[-1] != "t":
+            transaction.rollback()
+            raise RunSupersededError(
+                "the run is over, or has given this worker up: nothing more is begun",
+                hint="whoever is at work on the database now goes on with it",
+            )
+        return row[:-1]
 
     def _check_search_path(
         self, workspace: Workspace | None, transaction: StepTransaction, row: _Row

@@ -39,6 +39,8 @@ class StepParts:
         repeats: completed steps are run again.
         check_lock: raises RunSupersededError where the run lock is gone; asked before each transaction of a step
             that has several.
+        admission: an SQL expression that is false where this session may begin nothing more; looked at in the
+            transaction of each step, under the workspace's lock. Empty: it always may.
     """
 
     session: CommandSession
@@ -56,6 +58,7 @@ class StepParts:
     rereads_state: bool = False
     repeats: bool = False
     check_lock: Callable[[], None] = lambda: None
+    admission: str = ""
     backfill_control: BackfillControl | None = None
     watch: LockWatch = field(default_factory=LockWatch)
     _timeouts: dict[str, Timeouts] = field(default_factory=dict)

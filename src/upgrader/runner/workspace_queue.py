@@ -38,9 +38,13 @@ class Turn:
 class WorkspaceQueue:
     """The turns of a segment in their order. Not locked: whoever shares it sees to that."""
 
-    def __init__(self, tasks: Sequence[WorkspaceTask]) -> None:
-        """Begin with all of them."""
-        self._fresh = iter(enumerate(tasks, start=1))
+    def __init__(self, tasks: Sequence[WorkspaceTask], *, places: Iterable[int] | None = None) -> None:
+        """Begin with all of them.
+
+        Args:
+            places: of each in its segment, where these are a part of one.
+        """
+        self._fresh = zip(places, tasks, strict=True) if places is not None else enumerate(tasks, start=1)
         self._fresh_left = len(tasks)
         self._returned: deque[Turn] = deque()
         self._put_off: dict[str, Turn] = {}

@@ -59,6 +59,19 @@ class SegmentParts:
     find_holders: Callable[[Collection[str]], Mapping[str, Holder]] = _nobody
 
 
+@dataclass(frozen=True)
+class SegmentPart:
+    """Some of the workspaces of a segment.
+
+    Attributes:
+        places: of each in the segment, from 1.
+        total: how many the segment has.
+    """
+
+    places: Sequence[int]
+    total: int
+
+
 class WorkspaceWalk:
     """One segment, from which lanes take turns until there are none left.
 
@@ -73,26 +86,32 @@ class WorkspaceWalk:
         tasks: Sequence[WorkspaceTask],
         workspaces: Mapping[str, Workspace],
         progress: Callable[[str], Progress],
+        *,
+        part: SegmentPart | None = None,
     ) -> None:
-        """Begin the segment."""
+        """Begin the segment.
+
+        Args:
+            part: which part of a segment the tasks are, where somebody else has the others.
+        """
         self._parts = parts
         self._version = version
         self._tasks = tasks
         self._workspaces = workspaces
         self._progress = progress
-        self._queue = WorkspaceQueue(tasks)
+        self._queue = WorkspaceQueue(tasks, places=part.places if part else None)
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._running = 0
         self._reserved: dict[StepRunner, Turn] = {}
-        self._is_halted = self._is_closed = False
+        self._is_halted = self._is_closed = self._is_ending = False
         self._started = time.perf_counter()
         report = parts.report
         self._left_before = report.left
-        self._known = (len(report.failures), len(report.skipped), len(report.steps))
+        self._known = report.mark()
         self._result = report.segment(version)
-        self._total = len(tasks)
-        self._result.total += self._total
+        self._total = part.total if part else len(tasks)
+        self._result.total += len(tasks)
         self._next_look = self._told = 0.0
         self._waiting_since: float | None = None
         self.not_through: set[str] = set()
@@ -169,6 +188,10 @@ class WorkspaceWalk:
         """Let no lane begin anything more; steps in progress come to their end."""
         self._is_halted = True
 
+    def begin_no_more(self) -> None:
+        """Let no lane begin another workspace; those in progress come to their end."""
+        self._is_ending = True
+
     def close(self, *, is_cut_off: bool = False) -> None:
         """Put into the report what shows only at the end, in the order in which one lane would have told it.
 
@@ -178,7 +201,9 @@ class WorkspaceWalk:
         """
         with self._lock:
             self._is_closed = True
-            self._bring_into_order()
+            self._parts.report.bring_into_order(
+                self._known, self._tasks, is_down=self._parts.direction is Direction.DOWN
+            )
             report = self._parts.report
             if is_cut_off:
                 report.left = self._left_before
@@ -187,7 +212,7 @@ class WorkspaceWalk:
         self._parts.emit(self._result.finished(time.perf_counter() - self._started))
 
     def _is_over(self, steps: StepRunner) -> bool:
-        if self._is_halted or self._parts.stop.requested:
+        if self._is_halted or self._is_ending or self._parts.stop.requested:
             return True
         if not self._result.failed:
             return False
@@ -322,19 +347,6 @@ class WorkspaceWalk:
             self._told = now
             text = _describe_holders(holders)
             self._parts.emit(Waiting("workspace-lock", text, now - self._waiting_since))
-
-    def _bring_into_order(self) -> None:
-        report, (failures, skipped, steps) = self._parts.report, self._known
-        for results, known in ((report.failures, failures), (report.skipped, skipped)):
-            if len(results) > known + 1:
-                places = {task.workspace_id: place for place, task in enumerate(self._tasks)}
-                results[known:] = sorted(
-                    results[known:], key=lambda one: places.get(one.scope.workspace_id or "", 0)
-                )
-        added = [(name, report.steps.pop(name)) for name in list(report.steps)[steps:]]
-        is_down = self._parts.direction is Direction.DOWN
-        added.sort(key=lambda one: one[1].step.sort_key, reverse=is_down)
-        report.steps.update(added)
 
 
 def _describe_holders(holders: Mapping[str, Holder]) -> str:
