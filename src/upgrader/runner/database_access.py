@@ -73,7 +73,7 @@ class OpenRun:
     findings: tuple[PreflightFinding, ...] = ()
     more_sessions: tuple[CommandSession, ...] = ()
     jobs: Jobs = field(default_factory=Jobs)
-    at_end: Callable[[Callable[[], None]], object] = field(default=lambda callback: None)
+    at_end: Callable[[Callable[[], None]], object] = field(default=lambda _: None)
 
     @property
     def sessions(self) -> tuple[CommandSession, ...]:

@@ -48,6 +48,7 @@ class PartOptions:
 
     Attributes:
         settings: of the run, as its coordinator has them.
+        rereads_state: whether another run may have been at work since the coordinator's survey.
         admission: an SQL expression that is false where the member may begin nothing more.
         check: raises RunSupersededError where that is so.
     """
@@ -55,6 +56,7 @@ class PartOptions:
     settings: RunSettings
     backfill: BackfillOptions
     verbose: bool
+    rereads_state: bool
     emit: EventSink
     stop: StopToken
     admission: str
@@ -114,7 +116,7 @@ class Part:
             verbose=options.verbose,
             run_id=self.run_id,
             backfill=options.backfill,
-            rereads_state=True,
+            rereads_state=options.rereads_state,
             check_lock=options.check,
             admission=options.admission,
             watch=watch,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from upgrader.runner.step_task import StepTask
@@ -38,12 +38,20 @@ class Turn:
 class WorkspaceQueue:
     """The turns of a segment in their order. Not locked: whoever shares it sees to that."""
 
-    def __init__(self, tasks: Sequence[WorkspaceTask], *, places: Iterable[int] | None = None) -> None:
+    def __init__(
+        self,
+        tasks: Sequence[WorkspaceTask],
+        *,
+        places: Iterable[int] | None = None,
+        resumed: Collection[str] = (),
+    ) -> None:
         """Begin with all of them.
 
         Args:
             places: of each in its segment, where these are a part of one.
+            resumed: the ids of workspaces that somebody may have tried since they were surveyed.
         """
+        self._resumed = resumed
         self._fresh = zip(places, tasks, strict=True) if places is not None else enumerate(tasks, start=1)
         self._fresh_left = len(tasks)
         self._returned: deque[Turn] = deque()
@@ -55,7 +63,7 @@ class WorkspaceQueue:
             return self._returned.popleft()
         for index, task in self._fresh:
             self._fresh_left -= 1
-            return Turn(task, index)
+            return Turn(task, index, is_resumed=task.workspace_id in self._resumed)
         return None
 
     def give_back(self, turn: Turn) -> None:

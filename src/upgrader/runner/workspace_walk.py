@@ -66,10 +66,12 @@ class SegmentPart:
     Attributes:
         places: of each in the segment, from 1.
         total: how many the segment has.
+        resumed: the ids of those that somebody may have tried since they were surveyed.
     """
 
     places: Sequence[int]
     total: int
+    resumed: Collection[str] = ()
 
 
 class WorkspaceWalk:
@@ -99,7 +101,9 @@ class WorkspaceWalk:
         self._tasks = tasks
         self._workspaces = workspaces
         self._progress = progress
-        self._queue = WorkspaceQueue(tasks, places=part.places if part else None)
+        self._queue = WorkspaceQueue(
+            tasks, places=part.places if part else None, resumed=part.resumed if part else ()
+        )
         self._lock = threading.Lock()
         self._changed = threading.Condition(self._lock)
         self._running = 0

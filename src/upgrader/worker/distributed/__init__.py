@@ -1,0 +1,1 @@
+"""Upgrades over several machines: a coordinator with the plan and the run lock, workers with the workspaces."""

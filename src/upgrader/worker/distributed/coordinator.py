@@ -1,0 +1,76 @@
+"""Puts together what a run needs to have its workspaces done by workers on other machines."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from upgrader.database.connect import identifier
+from upgrader.worker.distributed.board import CoordinatorBoard
+from upgrader.worker.distributed.crew import COORDINATOR, Crew
+from upgrader.worker.distributed.executor import DistributedExecutor, Invites
+from upgrader.worker.distributed.terms import RunTerms
+
+if TYPE_CHECKING:
+    from upgrader.registry import Registry
+    from upgrader.runner.database_access import ExecutorFactory, OpenRun
+    from upgrader.runner.segment import SegmentExecutor
+    from upgrader.runner.step_parts import StepParts
+    from upgrader.runner.workspace_walk import SegmentParts
+
+
+def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float) -> ExecutorFactory:
+    """Give what `Upgrader.upgrade` takes as its executor.
+
+    Args:
+        registry: the commands; workers have to have the same.
+        stalled_seconds: a worker that is silent for so long is taken to be lost.
+    """
+
+    def make(segment: SegmentParts, run: OpenRun, steps: StepParts) -> SegmentExecutor:
+        schema = steps.keys.schema
+        board = CoordinatorBoard(lambda: run.control.driver, history_schema=schema, run_id=run.run_id)
+        spare = CoordinatorBoard(lambda: run.lock.driver, history_schema=schema, run_id=run.run_id)
+        history = identifier(schema, "history").replace("%", "%%")
+        crew = Crew(
+            board,
+            run.lock,
+            spare=spare,
+            keys=steps.keys,
+            report=segment.report,
+            stalled_seconds=stalled_seconds,
+            interrupt=lambda ids: board.interrupt_running(ids, history=history),
+            holders=run.lock.workspace_holders,
+        )
+        terms = RunTerms.of(
+            steps.settings,
+            registry.sequence,
+            source=repr(steps.source),
+            backfill=steps.backfill,
+            verbose=steps.verbose,
+            rereads_state=steps.rereads_state,
+            failures_at_most=segment.limit.count,
+        )
+        executor = DistributedExecutor(
+            segment,
+            run_id=run.run_id,
+            board=board,
+            crew=crew,
+            invites=invites,
+            terms=terms,
+            steps=registry.sequence.by_name,
+        )
+        segment.report.jobs = "distributed"
+
+        def end() -> None:
+            if not executor.is_open:
+                return
+            for action in (crew.dismiss, lambda: invites.withdraw(run.run_id), spare.remove):
+                with suppress(Exception):  # the run has come to its end, whatever became of its connections
+                    action()
+
+        run.lock.hold(steps.keys.presence(run.run_id, COORDINATOR))
+        run.at_end(end)
+        return executor
+
+    return make
