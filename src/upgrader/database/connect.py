@@ -108,7 +108,15 @@ class Connector:
         driver.close()
         return self._open({**settings, "transaction_timeout": "0"})
 
+    @property
+    def conninfo(self) -> str:
+        """What libpq is given, for pools that open connections themselves; it may hold a password."""
+        return self._conninfo({**_SESSION_SETTINGS, **self.settings})
+
     def _open(self, settings: dict[str, str]) -> psycopg.Connection:
+        return psycopg.connect(self._conninfo(settings), autocommit=True, prepare_threshold=None)
+
+    def _conninfo(self, settings: dict[str, str]) -> str:
         given = self.parameters
         # The URL's own options come last and win.
         options = " ".join(
@@ -124,7 +132,7 @@ class Connector:
             # Whatever role, database, PGCLIENTENCODING and URL say: messages are written in it.
             "client_encoding": "UTF8",
         }
-        return psycopg.connect(join_conninfo(parameters), autocommit=True, prepare_threshold=None)
+        return join_conninfo(parameters)
 
 
 def _supported(driver: psycopg.Connection) -> psycopg.Connection:

@@ -5,6 +5,9 @@ from __future__ import annotations
 _LONGEST_IDENTIFIER_BYTES = 63
 _SUFFIX = "_worker"
 
+HEARTBEAT_JOB = "worker.heartbeat"
+"""A job that says that the queue works; of those that succeeded only the last is kept."""
+
 
 def worker_schema(history_schema: str) -> str:
     """Give the schema of queue, ticks and workers: it stands beside that of the history."""

@@ -16,9 +16,11 @@ create table if not exists job_error (
     job_id bigint primary key references procrastinate_jobs (id) on delete cascade,
     attempt integer not null,
     at timestamptz not null default clock_timestamp(),
-    message text not null
+    message text not null,
+    rescued integer not null default 0
 );
-comment on table job_error is 'What the last try of a job raised';
+comment on table job_error is 'What the last try of a job raised; rescued: with so many workers that fell silent'
+    ' it was';
 """
 
 DEPENDENTS = """
@@ -26,6 +28,7 @@ drop trigger if exists upgrader_free_id on procrastinate_jobs;
 drop trigger if exists upgrader_waits_again on procrastinate_jobs;
 drop index if exists upgrader_jobs_over;
 drop index if exists upgrader_jobs_due;
+drop index if exists upgrader_jobs_heartbeat;
 """
 """Taken away before Procrastinate's migrations: a column's type cannot be changed below a trigger."""
 
@@ -55,6 +58,8 @@ create trigger upgrader_waits_again after update of status on procrastinate_jobs
     execute function upgrader_waits_again();
 
 create index upgrader_jobs_over on procrastinate_jobs (status, id) where status not in ('todo', 'doing');
+create index upgrader_jobs_heartbeat on procrastinate_jobs (id)
+    where status = 'succeeded' and task_name = 'worker.heartbeat';
 create index upgrader_jobs_due on procrastinate_jobs (scheduled_at) where status = 'todo' and scheduled_at is not null;
 
 -- Null: a job waits under that id already. The block is a savepoint: the caller's transaction goes on.

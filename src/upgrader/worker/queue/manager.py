@@ -1,0 +1,198 @@
+"""What a worker says to the queue, in place of Procrastinate's own manager of jobs.
+
+Its own would end a worker with the first connection that is lost, let a worker end a job that another has taken over,
+count a job that is given back as tried, and let jobs that are due wait for the next poll.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+
+from procrastinate import jobs, utils
+from procrastinate.exceptions import ConnectorException
+from procrastinate.manager import JobManager, NotificationCallback
+from procrastinate.worker import Worker
+
+_SHORTEST_POLL_SECONDS = 0.01
+_PAUSE_SECONDS = 0.5
+
+_FETCH = """
+select f.id, f.status, f.task_name, f.priority, f.lock, f.queueing_lock, f.args, f.scheduled_at, f.queue_name,
+    f.attempts, f.worker_id,
+    case when f.id is null then (
+        select extract(epoch from min(j.scheduled_at) - clock_timestamp())::float8 from procrastinate_jobs j
+        where j.status = 'todo' and j.scheduled_at > now()
+          and (%(queues)s::varchar[] is null or j.queue_name = any(%(queues)s::varchar[]))
+    ) end as due_seconds
+from procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s) f
+"""
+# A job is its worker's until another has taken it; one whose worker was forgotten has not been taken yet.
+_OWN = """(
+    select id from procrastinate_jobs
+    where id = %(job_id)s and status = 'doing' and (worker_id = %(worker_id)s or worker_id is null) for update
+)"""
+_FINISH = f"select procrastinate_finish_job_v1(id, %(status)s, %(delete_job)s) from {_OWN} own"
+_RETRY = f"""
+select procrastinate_retry_job_v2(
+    id, case when %(seconds)s > 0 then clock_timestamp() + make_interval(secs => %(seconds)s) end, null, null, null
+) from {_OWN} own
+"""
+_GIVE_BACK = f"""
+update procrastinate_jobs set worker_id = null, abort_requested = false, status =
+    (case when abort_requested then 'aborted' else 'todo' end)::procrastinate_job_status
+where id = {_OWN} returning id
+"""
+_ERROR = """
+insert into job_error (job_id, attempt, message) values (%(job_id)s, %(attempt)s, %(message)s)
+on conflict (job_id) do update set attempt = excluded.attempt, message = excluded.message, at = excluded.at
+"""
+
+_logger = logging.getLogger("upgrader.worker.queue")
+
+
+class QueuedJob(jobs.Job):
+    """A job that no log line tells the payload of."""
+
+    def log_context(self) -> Any:
+        """Give what names it."""
+        return {"id": self.id, "queue": self.queue, "task_name": self.task_name, "attempts": self.attempts}
+
+    @property
+    def call_string(self) -> str:
+        """Name it."""
+        return f"{self.task_name}[{self.id}]"
+
+
+class QueueManager(JobManager):
+    """The manager of one consumer."""
+
+    def __init__(self, connector: Any, *, poll_seconds: float, patience_seconds: float) -> None:
+        """Say nothing yet.
+
+        Args:
+            poll_seconds: how long an idle worker sleeps at the most.
+            patience_seconds: how long the end of a job is tried to be written down.
+        """
+        super().__init__(connector)
+        self._patience_seconds = patience_seconds
+        self._poll_seconds = poll_seconds
+        self._given_back: set[int] = set()
+        self._is_away = False
+        self._notifications = 0
+        self.worker: Worker | None = None
+        self.worker_id: int | None = None
+        self.registered = threading.Event()
+
+    async def register_worker(self) -> int:
+        """Enter the worker, and remember its number."""
+        self.worker_id = await super().register_worker()
+        self.registered.set()
+        return self.worker_id
+
+    async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:  # noqa: ARG002
+        """Leave dead workers to `Upkeep`, which gives back their jobs first."""
+        return []
+
+    async def update_heartbeat(self, worker_id: int) -> None:
+        """Leave it to `Upkeep`, which goes on with it while the last jobs are waited for."""
+
+    async def listen_for_jobs(
+        self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
+    ) -> None:
+        """Listen; where the connection is lost, again and again. Meanwhile the worker asks now and then."""
+
+        async def notified(*, channel: str, notification: jobs.Notification) -> None:
+            self._notifications += 1
+            await on_notification(channel=channel, notification=notification)
+
+        while True:
+            with suppress(ConnectorException):
+                await super().listen_for_jobs(on_notification=notified, queues=queues)
+            await asyncio.sleep(self._poll_seconds)
+
+    async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
+        """Take a job; without one, let the worker sleep no longer than until the next is due."""
+        heard = self._notifications
+        try:
+            row = await self.connector.execute_query_one_async(
+                query=_FETCH, queues=queues, worker_id=worker_id
+            )
+        except ConnectorException as error:
+            self._tell_once(error)
+            self._sleep(self._poll_seconds)
+            return None
+        self._is_away = False
+        if row["id"] is not None:
+            return QueuedJob.from_row(row)
+        # The worker forgets what it was notified of while it was asking: it may be of a job that it did not see yet.
+        self._sleep(row["due_seconds"] if heard == self._notifications else 0.0)
+        return None
+
+    async def finish_job(self, job: jobs.Job, status: jobs.Status, delete_job: bool) -> None:
+        """End a job, if it is still this worker's."""
+        await self._end(job, _FINISH, status=status.value, delete_job=delete_job)
+
+    async def retry_job(
+        self,
+        job: jobs.Job,
+        retry_at: datetime | None = None,
+        priority: int | None = None,  # noqa: ARG002 - as Procrastinate's own
+        queue: str | None = None,  # noqa: ARG002
+        lock: str | None = None,  # noqa: ARG002
+    ) -> None:
+        """Let a job wait again, if it is still this worker's; the rest is taken by the server's clock."""
+        if job.id in self._given_back:
+            self._given_back.discard(job.id or 0)
+            await self._end(job, _GIVE_BACK)
+            return
+        seconds = (retry_at - utils.utcnow()).total_seconds() if retry_at is not None else 0.0
+        await self._end(job, _RETRY, seconds=seconds)
+
+    def give_back(self, number: int) -> None:
+        """Let the job, when it is retried, wait again as if it had not been tried."""
+        self._given_back.add(number)
+
+    async def write_error(self, number: int, *, attempt: int, message: str) -> None:
+        """Keep what a try raised."""
+        await self.connector.execute_query_async(
+            query=_ERROR, job_id=number, attempt=attempt, message=message
+        )
+
+    def _sleep(self, due_seconds: float | None) -> None:
+        if self.worker is not None:
+            seconds = self._poll_seconds if due_seconds is None else min(due_seconds, self._poll_seconds)
+            self.worker.fetch_job_polling_interval = max(seconds, _SHORTEST_POLL_SECONDS)
+
+    def _tell_once(self, error: ConnectorException) -> None:
+        if not self._is_away:
+            _logger.warning("no job can be taken: %s; trying again", error.__cause__ or error)
+        self._is_away = True
+
+    async def _end(self, job: jobs.Job, query: str, **values: Any) -> None:
+        """Write a job's end down; while there is no connection, again and again, until others take it over."""
+        until = time.monotonic() + self._patience_seconds
+        while True:
+            try:
+                rows = await self.connector.execute_query_all_async(
+                    query=query, job_id=job.id, worker_id=job.worker_id, **values
+                )
+            except ConnectorException:
+                if time.monotonic() > until:
+                    raise
+                await asyncio.sleep(_PAUSE_SECONDS)
+            else:
+                break
+        if not rows:
+            _logger.warning(
+                "job %s [%s] is not this worker's any more: this one was silent for too long, and another has taken it"
+                " over; how it ended here does not count",
+                job.task_name,
+                job.id,
+            )
