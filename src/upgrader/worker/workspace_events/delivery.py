@@ -1,0 +1,142 @@
+"""Durable handlers: what stands in their jobs, and the host that runs them in a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from upgrader.errors import UpgraderError
+from upgrader.worker.decorators import queue_job_handler, queue_worker
+from upgrader.worker.host import Job, QueueWorkerHost
+from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
+from upgrader.worker.workspace_events.encoding import batch_from_json, batch_to_json
+from upgrader.worker.workspace_events.enqueuing import EnqueuesJobs
+from upgrader.worker.workspace_events.subscriber import (
+    Delivery,
+    Subscription,
+    SubscriptionError,
+    subscriptions_of,
+)
+
+EVENT_QUEUE = "workspace-events"
+JOB_NAME = "workspace-event"
+
+
+class UnknownHandlerError(UpgraderError):
+    """A job is for a durable handler that this worker does not have."""
+
+
+class DeliverLaterError(UpgraderError):
+    """A durable handler cannot take a batch just now; it is enqueued again, and this counts as no try."""
+
+    def __init__(self, seconds: float) -> None:
+        """Take when to try again."""
+        super().__init__(f"it cannot be delivered before {seconds:g} s have passed")
+        self.seconds = seconds
+
+
+def delivery_payload(
+    handler: str, batch: WorkspaceEventBatch[Any], *, target: str | None = None
+) -> dict[str, Any]:
+    """Give what a job of a durable handler holds."""
+    return {"handler": handler, "target": target, "batch": batch_to_json(batch)}
+
+
+@queue_worker(EVENT_QUEUE)
+class WorkspaceEventDelivery(QueueWorkerHost):
+    """Runs durable handlers in a worker: each job is one batch for one handler."""
+
+    def __init__(self, *subscribers: object, queue: EnqueuesJobs | None = None) -> None:
+        """Take the durable subscriptions of whatever handles events; the others are left out.
+
+        Args:
+            subscribers: functions, classes, objects, emitters, or `Subscription`s.
+            queue: where batches go that cannot be delivered just now, or go to several places.
+
+        Raises:
+            SubscriptionError: a handler cannot be used, or two have the same name.
+        """
+        found = [
+            one
+            for subscriber in subscribers
+            for one in (
+                (subscriber,) if isinstance(subscriber, Subscription) else subscriptions_of(subscriber)
+            )
+            if one.delivery is Delivery.DURABLE
+        ]
+        refuse_double_names(found)
+        self._handlers = {one.name: one for one in found}
+        self._queue = queue
+
+    @property
+    def handler_names(self) -> tuple[str, ...]:
+        """The durable handlers that there are."""
+        return tuple(sorted(self._handlers))
+
+    @queue_job_handler(JOB_NAME)
+    def deliver(self, job: Job[dict[str, Any]]) -> None:
+        """Run the handler that a job is for; what it raises lets the job be tried again.
+
+        Raises:
+            UnknownHandlerError: there is none of that name.
+        """
+        handler = self._handlers.get(job.data["handler"])
+        if handler is None:
+            known = ", ".join(self.handler_names) or "none"
+            raise UnknownHandlerError(
+                f"no durable handler of events is called {job.data['handler']!r}; this worker's are: {known}",
+                hint="add its module to [worker] modules, or give the handler its old name: @on_event(…, name=…)",
+            )
+        batch, target = batch_from_json(job.data["batch"]), job.data.get("target")
+        if handler.targets is not None and target is None:
+            self._deliver_to_all(handler, batch)
+            return
+        try:
+            _call(handler, batch, target)
+        except DeliverLaterError as later:
+            if self._queue is None:
+                raise
+            left = max(1, job.attempts - job.attempt + 1)
+            options = replace(handler.options, delay=later.seconds, attempts=left)
+            payload = delivery_payload(handler.name, batch, target=target)
+            self._queue.add_options(job.queue, JOB_NAME, payload, options)
+
+    def _deliver_to_all(self, handler: Subscription, batch: WorkspaceEventBatch[Any]) -> None:
+        """Give each place a job of its own, so that one that fails is tried again without the others."""
+        assert handler.targets is not None
+        targets = tuple(handler.targets(batch))
+        if self._queue is None or len(targets) == 1:
+            for target in targets:
+                _call(handler, batch, target)
+            return
+        for target in targets:
+            options = replace(
+                handler.options, id=f"{batch.id} {target}"
+            )  # not twice where this job is repeated
+            payload = delivery_payload(handler.name, batch, target=target)
+            self._queue.add_options(EVENT_QUEUE, JOB_NAME, payload, options)
+
+
+def refuse_double_names(subscriptions: Iterable[Subscription]) -> None:
+    """Make sure that each durable handler has a name of its own: its jobs are found by it.
+
+    Raises:
+        SubscriptionError: two have the same.
+    """
+    named: dict[str, Subscription] = {}
+    for one in subscriptions:
+        if one.delivery is Delivery.DURABLE and named.setdefault(one.name, one).handler != one.handler:
+            raise SubscriptionError(
+                f"two durable handlers of events are called {one.name}",
+                hint="give one of them another name: @on_event(…, durable=True, name=…)",
+            )
+
+
+def _call(handler: Subscription, batch: WorkspaceEventBatch[Any], target: str | None) -> None:
+    given = (batch,) if target is None else (batch, target)
+    result = handler.handler(*given)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)  # jobs run in threads of their own

@@ -1,0 +1,317 @@
+"""Takes batches of events and hands them to the handlers that want them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from upgrader.errors import UpgraderError
+from upgrader.worker.options import QueueJobOptions
+from upgrader.worker.workspace_events.batch import (
+    DatabaseBatchEvent,
+    WorkspaceEventBatch,
+    new_batch_id,
+)
+from upgrader.worker.workspace_events.counts import EventCounter, EventCounts
+from upgrader.worker.workspace_events.delivery import (
+    EVENT_QUEUE,
+    JOB_NAME,
+    delivery_payload,
+    refuse_double_names,
+)
+from upgrader.worker.workspace_events.enqueuing import EnqueuesJobs
+from upgrader.worker.workspace_events.held import after_commit_of
+from upgrader.worker.workspace_events.pattern import is_name, matches
+from upgrader.worker.workspace_events.subscriber import (
+    Delivery,
+    Subscription,
+    SubscriptionError,
+    subscription,
+    subscriptions_of,
+)
+
+EVENTS_PER_JOB = 500
+"""A durable handler is given larger batches in parts of this size, one job each."""
+
+_log = logging.getLogger("upgrader.events")
+
+
+class TransactionMissingError(UpgraderError):
+    """Durable handlers and those in the transaction need to know which transaction that is."""
+
+
+class WorkspaceEventEmitter:
+    """Hands batches to handlers. Any thread may emit.
+
+    Handlers in the process are called one after the other by the thread that emits; one that fails is logged and
+    counted, and neither stops the others nor what is told of. Durable handlers become jobs.
+    """
+
+    def __init__(
+        self,
+        *subscribers: object,
+        queue: EnqueuesJobs | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        """Subscribe whatever has `@on_event` on it; touches no database.
+
+        Args:
+            subscribers: functions, classes (made without arguments) or objects.
+            queue: where the jobs of durable handlers go, `JobQueue(…)`; only they need one.
+            engine: of the same database; only needed to emit by hand in a transaction of its own.
+
+        Raises:
+            SubscriptionError: a handler cannot be used, or is durable and there is no queue.
+        """
+        self._queue = queue
+        self._engine = engine
+        self._counter = EventCounter()
+        self._lock = threading.Lock()
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._wanting: dict[str, tuple[Subscription, ...]] = {}
+        self.subscribe(*subscribers)
+
+    def subscribe(self, *subscribers: object) -> tuple[Subscription, ...]:
+        """Subscribe whatever has `@on_event` on it, and give the subscriptions.
+
+        Raises:
+            SubscriptionError: something of it handles no events or cannot be used; nothing is subscribed then.
+        """
+        found: list[Subscription] = []
+        for subscriber in subscribers:
+            brought = (subscriber,) if isinstance(subscriber, Subscription) else subscriptions_of(subscriber)
+            if not brought:
+                raise SubscriptionError(
+                    f"{getattr(subscriber, '__qualname__', repr(subscriber))} handles no events",
+                    hint='decorate it, or its methods, with @on_event("person.created"), or use emitter.on(…)',
+                )
+            found += brought
+        self._add(found)
+        return tuple(found)
+
+    def on(
+        self,
+        pattern: str,
+        handler: Callable[..., Any],
+        *,
+        durable: bool = False,
+        in_transaction: bool = False,
+        name: str | None = None,
+        options: QueueJobOptions | None = None,
+    ) -> Subscription:
+        """Subscribe a handler that is not decorated; the arguments are those of `@on_event`.
+
+        Raises:
+            SubscriptionError: it cannot be used in this way.
+        """
+        delivery = Delivery.DURABLE if durable else Delivery.AFTER_COMMIT
+        made = subscription(
+            handler,
+            pattern,
+            delivery=Delivery.IN_TRANSACTION if in_transaction else delivery,
+            name=name,
+            options=options,
+        )
+        self._add([made])
+        return made
+
+    def unsubscribe(self, *subscriptions: Subscription) -> None:
+        """Let handlers receive nothing from here on; jobs that are enqueued stay."""
+        with self._lock:
+            self._set(tuple(one for one in self._subscriptions if one not in subscriptions))
+
+    def event_subscriptions(self) -> tuple[Subscription, ...]:
+        """Give all subscriptions: a worker that finds the emitter in a module runs the durable ones."""
+        return self._subscriptions
+
+    @property
+    def counts(self) -> EventCounts:
+        """How often each handler was given a batch, and failed."""
+        return self._counter.counts
+
+    def wants(self, name: str) -> bool:
+        """Tell whether anybody handles events of this name."""
+        return bool(self._wanted_by(name))
+
+    def needs_transaction(self, name: str) -> bool:
+        """Tell whether a handler of events of this name belongs into the transaction of what they tell of."""
+        return any(one.delivery is not Delivery.AFTER_COMMIT for one in self._wanted_by(name))
+
+    def emit_database_batch_event(
+        self,
+        event: DatabaseBatchEvent | None,
+        *,
+        connection: Connection | None = None,
+        in_own_transaction: bool = False,
+    ) -> None:
+        """Tell that the same happened to records of one kind. None, or no records, does nothing.
+
+        Args:
+            connection: the records were changed in the transaction that is open on it: jobs of durable handlers
+                are enqueued in that, the others are called once it is committed, and nobody hears of it if it is
+                rolled back. Without one the others are called now.
+            in_own_transaction: there is no such transaction (any more): jobs are enqueued by themselves.
+
+        Raises:
+            TransactionMissingError: a durable handler wants it, and neither of the two is given.
+        """
+        if event is None or not event.events:
+            return
+        self._emit(event.batch(), connection, in_own_transaction=in_own_transaction)
+
+    def emit_custom_batch_event(
+        self,
+        name: str,
+        events: Iterable[Any] | None,
+        *,
+        workspace_id: str | None = None,
+        connection: Connection | None = None,
+        in_own_transaction: bool = False,
+    ) -> None:
+        """Tell of something else: a mail came in, a calendar was synchronised. None, or no events, does nothing.
+
+        Args:
+            name: parts with dots between them.
+            events: anything; for durable handlers what JSON holds, dates, decimals, UUIDs and bytes.
+            workspace_id, connection, in_own_transaction: as for `emit_database_batch_event`.
+
+        Raises:
+            ValueError: this is no name of an event.
+            TransactionMissingError: a durable handler wants it, and no transaction is given.
+        """
+        if not is_name(name):
+            raise ValueError(f"{name!r} is no name of an event: write parts with dots between them")
+        told = tuple(events or ())
+        if told:
+            batch = WorkspaceEventBatch(name, workspace_id, None, told)
+            self._emit(batch, connection, in_own_transaction=in_own_transaction)
+
+    def enqueue(self, batches: Sequence[WorkspaceEventBatch[Any]], connection: Connection) -> None:
+        """Do what belongs into the transaction that is open on a connection: enqueue jobs, call handlers in it.
+
+        Whatever fails is raised: the transaction must not be committed then.
+        """
+        for batch in batches:
+            for wanting in self._wanted_by(batch.name):
+                if wanting.delivery is Delivery.DURABLE:
+                    self._add_jobs(wanting, batch, connection)
+                elif wanting.delivery is Delivery.IN_TRANSACTION:
+                    self._call_in_transaction(wanting, batch, connection)
+
+    def deliver(self, batches: Sequence[WorkspaceEventBatch[Any]]) -> None:
+        """Call the handlers in this process; what they tell of is committed. Never raises for a handler."""
+        for batch in batches:
+            for wanting in self._wanted_by(batch.name):
+                if wanting.delivery is Delivery.AFTER_COMMIT:
+                    self._call(wanting, batch)
+
+    def _emit(
+        self, batch: WorkspaceEventBatch[Any], connection: Connection | None, *, in_own_transaction: bool
+    ) -> None:
+        if connection is not None:
+            self.enqueue([batch], connection)
+            if connection.in_transaction():
+                after_commit_of(connection, lambda: self.deliver([batch]))
+                return
+        elif self.needs_transaction(batch.name):
+            self._enqueue_by_itself(batch, is_allowed=in_own_transaction)
+        self.deliver([batch])
+
+    def _enqueue_by_itself(self, batch: WorkspaceEventBatch[Any], *, is_allowed: bool) -> None:
+        if not is_allowed:
+            raise TransactionMissingError(
+                f"{batch.name} has handlers that belong into the transaction of what it tells of, and none is given",
+                hint="emit it with connection=… before you commit; in_own_transaction=True tells of it whatever"
+                " becomes of other transactions",
+            )
+        with self._own_transaction(batch) as connection:
+            if connection is not None:
+                self.enqueue([batch], connection)
+                return
+        for wanting in self._wanted_by(batch.name):
+            if wanting.delivery is Delivery.DURABLE:
+                self._add_jobs(wanting, batch, None)
+
+    @contextmanager
+    def _own_transaction(self, batch: WorkspaceEventBatch[Any]) -> Iterator[Connection | None]:
+        """Give a connection in a transaction; None where there is no engine and the queue has its own."""
+        if self._engine is not None:
+            with self._engine.begin() as connection:
+                yield connection
+            return
+        inside = [one.name for one in self._wanted_by(batch.name) if one.delivery is Delivery.IN_TRANSACTION]
+        if inside:
+            raise TransactionMissingError(
+                f"{inside[0]} is called in a transaction, and the emitter cannot begin one",
+                hint="make it with WorkspaceEventEmitter(…, engine=engine), or emit with connection=…",
+            )
+        yield None
+
+    def _add_jobs(
+        self, wanting: Subscription, batch: WorkspaceEventBatch[Any], connection: Connection | None
+    ) -> None:
+        assert self._queue is not None  # it could not have been subscribed
+        for part in _parts(batch):
+            payload = delivery_payload(wanting.name, part)
+            self._queue.add_options(EVENT_QUEUE, JOB_NAME, payload, wanting.options, connection=connection)
+        self._counter.enqueued(wanting.name)
+
+    def _call_in_transaction(
+        self, wanting: Subscription, batch: WorkspaceEventBatch[Any], connection: Connection
+    ) -> None:
+        try:
+            wanting.handler(batch, connection)
+        except Exception:
+            self._counter.failed(wanting.name)
+            raise
+        self._counter.delivered(wanting.name)
+
+    def _call(self, wanting: Subscription, batch: WorkspaceEventBatch[Any]) -> None:
+        try:
+            wanting.handler(batch)
+        except Exception:  # whatever a handler does, the others and the mutation come first
+            self._counter.failed(wanting.name)
+            _log.exception("the handler %s failed on %s (batch %s)", wanting.name, batch.name, batch.id)
+        else:
+            self._counter.delivered(wanting.name)
+
+    def _wanted_by(self, name: str) -> tuple[Subscription, ...]:
+        wanting = self._wanting.get(name)
+        if wanting is None:
+            with self._lock:
+                wanting = self._wanting[name] = tuple(
+                    one
+                    for one in self._subscriptions
+                    if any(matches(pattern, name) for pattern in one.patterns)
+                )
+        return wanting
+
+    def _add(self, found: Sequence[Subscription]) -> None:
+        with self._lock:
+            together = (*self._subscriptions, *(one for one in found if one not in self._subscriptions))
+            refuse_double_names(together)
+            durable = next((one.name for one in together if one.delivery is Delivery.DURABLE), None)
+            if durable is not None and self._queue is None:
+                raise SubscriptionError(
+                    f"the handler {durable} is durable, and the emitter has no queue",
+                    hint="make it with WorkspaceEventEmitter(…, queue=JobQueue(…))",
+                )
+            self._set(together)
+
+    def _set(self, subscriptions: tuple[Subscription, ...]) -> None:
+        self._subscriptions = subscriptions
+        self._wanting = {}
+
+
+def _parts(batch: WorkspaceEventBatch[Any]) -> Iterator[WorkspaceEventBatch[Any]]:
+    if len(batch.events) <= EVENTS_PER_JOB:
+        yield batch
+        return
+    for first in range(0, len(batch.events), EVENTS_PER_JOB):
+        yield replace(batch, events=batch.events[first : first + EVENTS_PER_JOB], id=new_batch_id())

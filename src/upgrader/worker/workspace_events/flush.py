@@ -1,0 +1,185 @@
+"""What one flush of a session has done, as batches."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from sqlalchemy import ClauseElement
+from sqlalchemy.orm import InstanceState, Session, UOWTransaction
+from sqlalchemy.orm.attributes import get_history
+from sqlalchemy.orm.base import PassiveFlag
+from sqlalchemy.orm.exc import DetachedInstanceError, ObjectDeletedError
+
+from upgrader.worker.workspace_events.batch import UNKNOWN, EventAction, RecordEvent, WorkspaceEventBatch
+from upgrader.worker.workspace_events.grouping import Batches
+from upgrader.worker.workspace_events.tracked import Tracked, TrackedClass, frozen
+
+Expressions = Mapping[InstanceState[Any], Mapping[str, Any]]
+"""Fields that were set to SQL expressions, with their old values, by record."""
+
+_NO_LOADING = PassiveFlag.PASSIVE_NO_INITIALIZE
+_log = logging.getLogger("upgrader.events")
+
+
+def assigned_expressions(session: Session) -> Expressions:
+    """Give the fields of changed records that are set to SQL expressions, before a flush.
+
+    The flush expires them, and nothing tells any more that they were changed.
+    """
+    found: dict[InstanceState[Any], dict[str, Any]] = {}
+    for record in session.dirty:
+        state: InstanceState[Any] = record._sa_instance_state
+        values = state.dict
+        for key in state.committed_state:
+            if isinstance(values.get(key), ClauseElement):
+                found.setdefault(state, {})[key] = _old_value(record, key)
+    return found
+
+
+def flushed_batches(
+    session: Session,
+    context: UOWTransaction,
+    tracked: Tracked,
+    *,
+    wants: Callable[[str], bool],
+    expressions: Expressions = MappingProxyType({}),
+) -> list[WorkspaceEventBatch[Any]]:
+    """Give what a flush that is just about to end has done, one batch per kind, action and workspace."""
+    return _Flush(session, tracked, wants, expressions).read(context)
+
+
+class _Flush:
+    def __init__(
+        self, session: Session, tracked: Tracked, wants: Callable[[str], bool], expressions: Expressions
+    ) -> None:
+        self._session = session
+        self._tracked = tracked
+        self._wants = wants
+        self._expressions = expressions
+        self._batches = Batches()
+        self._workspace: str | None = None
+        self._workspace_is_known = False
+
+    def read(self, context: UOWTransaction) -> list[WorkspaceEventBatch[Any]]:
+        new: list[InstanceState[Any]] = []
+        there: list[InstanceState[Any]] = []
+        gone: list[InstanceState[Any]] = []
+        # Orphans that the flush itself deletes are in none of the session's collections.
+        for state, (is_deleted, is_only_listed) in context.states.items():
+            if is_deleted:
+                gone.append(state)
+            elif not is_only_listed:
+                (there if state.key is not None else new).append(state)
+        new.sort(key=lambda state: state.insert_order or 0)
+        for states, read in (
+            (new, self._created),
+            (_sorted(there), self._updated),
+            (_sorted(gone), self._gone),
+        ):
+            for state in states:
+                cls = self._tracked.of(state.mapper)
+                if cls is not None:
+                    read(state, cls)
+        return self._batches.make()
+
+    def _created(self, state: InstanceState[Any], cls: TrackedClass) -> None:
+        if not self._wants(cls.names[EventAction.CREATED]):
+            return
+        # What was not given is NULL, unless the database had something of its own to put in.
+        values = state.dict
+        unset = {key: UNKNOWN if key in state.expired_attributes else None for key in cls.unset(values)}
+        told = RecordEvent(cls.record_id(values), None, _snapshot({**values, **unset}, cls.fields), ())
+        self._batches.add(cls, EventAction.CREATED, self._workspace_of(state, cls), told)
+
+    def _updated(self, state: InstanceState[Any], cls: TrackedClass) -> None:
+        changed = self._changed(state, cls)
+        if not changed:
+            return
+        values = state.dict
+        after = {key: frozen(values.get(key, UNKNOWN)) for key in cls.fields}
+        before = {**after, **changed}
+        action = cls.action_of_update(changed, before, after)
+        if not self._wants(cls.names[action]):
+            return
+        told = RecordEvent(
+            _identity(state, cls), MappingProxyType(before), MappingProxyType(after), tuple(changed)
+        )
+        self._batches.add(cls, action, self._workspace_of(state, cls), told)
+
+    def _gone(self, state: InstanceState[Any], cls: TrackedClass) -> None:
+        if not self._wants(cls.names[cls.gone]) or state.key is None:
+            return
+        told = RecordEvent(_identity(state, cls), _snapshot(state.dict, cls.fields), None, ())
+        self._batches.add(cls, cls.gone, self._workspace_of(state, cls), told)
+
+    def _changed(self, state: InstanceState[Any], cls: TrackedClass) -> dict[str, Any]:
+        """Give the fields that changed, with what they held before."""
+        record = state.obj()
+        changed: dict[str, Any] = {}
+        committed = state.committed_state
+        if committed:
+            for key in cls.fields:
+                if key in committed:
+                    history = get_history(record, key, _NO_LOADING)
+                    if history.added or history.deleted:
+                        changed[key] = history.deleted[0] if history.deleted else UNKNOWN
+        for key, old in self._expressions.get(state, {}).items():
+            if key in cls.fields:
+                changed[key] = old
+        if changed:
+            for key in cls.set_by_updates:
+                if key not in state.dict:
+                    changed.setdefault(key, UNKNOWN)
+        return changed
+
+    def _workspace_of(self, state: InstanceState[Any], cls: TrackedClass) -> str | None:
+        if cls.workspace_field is None:
+            if not self._workspace_is_known:
+                self._workspace = self._tracked.workspace_of_session(self._session)
+                self._workspace_is_known = True
+            return self._workspace
+        value = state.dict.get(cls.workspace_field, UNKNOWN)
+        if value is UNKNOWN:
+            value = _loaded(state, cls.workspace_field)
+        return None if value is None else str(value)
+
+
+def _old_value(record: object, key: str) -> Any:
+    deleted = get_history(record, key, _NO_LOADING).deleted
+    return deleted[0] if deleted else UNKNOWN
+
+
+def _snapshot(values: Mapping[str, Any], fields: Iterable[str]) -> Mapping[str, Any]:
+    return MappingProxyType({key: frozen(values.get(key, UNKNOWN)) for key in fields})
+
+
+def _identity(state: InstanceState[Any], cls: TrackedClass) -> Any:
+    """Give the primary key of a record that was there: as it is now, or as it was where that is not loaded."""
+    values = state.dict
+    if all(key in values for key in cls.keys):
+        return cls.record_id(values)
+    assert state.key is not None
+    identity = state.key[1]
+    return identity[0] if len(identity) == 1 else tuple(identity)
+
+
+def _loaded(state: InstanceState[Any], key: str) -> Any:
+    """Ask the database for the workspace of a record that is expired; None where the record is gone."""
+    try:
+        return getattr(state.obj(), key)
+    except (ObjectDeletedError, DetachedInstanceError):
+        _log.warning(
+            "the workspace of a deleted %s is not known: %s was not loaded", state.class_.__name__, key
+        )
+        return None
+
+
+def _sorted(states: list[InstanceState[Any]]) -> list[InstanceState[Any]]:
+    """Order records by their keys, so that batches are the same each time; as they come where keys have no order."""
+    try:
+        return sorted(states, key=lambda state: state.key[1] if state.key is not None else ())
+    except TypeError:
+        return states

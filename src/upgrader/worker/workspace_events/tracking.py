@@ -1,0 +1,163 @@
+"""`track_events`: what sessions of SQLAlchemy's ORM do to records, told as workspace events.
+
+Batches are collected per flush and per bulk statement. Jobs of durable handlers are enqueued right then, on the
+session's connection, so that a rollback of the transaction or of a savepoint takes them along; the other handlers
+are called after the commit.
+
+What it cannot see: statements of Core and raw SQL, the legacy `Session.bulk_…` methods, what triggers and foreign
+keys with ON DELETE do, and savepoints that are rolled back by raw SQL.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import Result
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTransaction
+
+from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
+from upgrader.worker.workspace_events.bulk import BulkStatement
+from upgrader.worker.workspace_events.emitter import WorkspaceEventEmitter
+from upgrader.worker.workspace_events.flush import assigned_expressions, flushed_batches
+from upgrader.worker.workspace_events.tracked import Tracked, WorkspaceIdSource
+from upgrader.worker.workspace_events.unit_of_work import UnitOfWork
+
+
+def track_events(
+    sessions: Any,
+    *,
+    workspace_id: WorkspaceIdSource,
+    emitter: WorkspaceEventEmitter,
+    soft_delete_field: str | None = None,
+    only: Collection[type] | None = None,
+    object_name: Callable[[type], str] | None = None,
+    excluded_fields: Iterable[str] = (),
+) -> EventTracking:
+    """Let an emitter tell of what sessions insert, update and delete.
+
+    Args:
+        sessions: `Session` or a subclass, a `sessionmaker`, `scoped_session` or `async_sessionmaker`, or one session.
+        workspace_id: whose records they are: a text, `field("workspace_id")` of the records, or a function that is
+            given the session.
+        emitter: nothing is collected for events that none of its handlers wants.
+        soft_delete_field: of the mapped classes that have it: set, the record is `deleted`, and `restored` when it
+            is NULL again; a row that is gone is `destroyed` then.
+        only: these mapped classes and their subclasses; all by default.
+        object_name: gives the first part of the events' names; by default the class's name in snake_case, or its
+            attribute `__event_object_name__`.
+        excluded_fields: never told, of whatever class: password hashes, for example.
+
+    Returns:
+        the tracking; `stop()` ends it.
+    """
+    tracked = Tracked(
+        workspace_id=workspace_id,
+        soft_delete_field=soft_delete_field,
+        only=tuple(only) if only is not None else None,
+        object_name=object_name,
+        excluded_fields=frozenset(excluded_fields),
+    )
+    return EventTracking(_sync_sessions(sessions), emitter, tracked)
+
+
+class EventTracking:
+    """Listens to sessions, from when it is made until `stop`."""
+
+    def __init__(self, sessions: Any, emitter: WorkspaceEventEmitter, tracked: Tracked) -> None:
+        """Begin to listen."""
+        self._sessions = sessions
+        self._emitter = emitter
+        self._tracked = tracked
+        self._listeners: dict[str, Callable[..., Any]] = {
+            "after_begin": self._after_begin,
+            "do_orm_execute": self._do_orm_execute,
+            "before_flush": self._before_flush,
+            "after_flush": self._after_flush,
+            "after_flush_postexec": self._after_flush_postexec,
+            "after_commit": self._after_commit,
+            "after_soft_rollback": self._after_soft_rollback,
+            "after_transaction_end": self._after_transaction_end,
+        }
+        for name, listener in self._listeners.items():
+            event.listen(sessions, name, listener)
+
+    def stop(self) -> None:
+        """Listen no more; what transactions that are open have done is not told."""
+        for name, listener in self._listeners.items():
+            event.remove(self._sessions, name, listener)
+
+    def _unit_of_work(self, session: Session) -> UnitOfWork:
+        unit: UnitOfWork | None = session.info.get(self)
+        if unit is None:
+            unit = session.info[self] = UnitOfWork()
+        return unit
+
+    def _after_begin(
+        self, session: Session, _transaction: SessionTransaction, connection: Connection
+    ) -> None:
+        self._unit_of_work(session).note_connection(connection)
+
+    def _before_flush(self, session: Session, _context: UOWTransaction, _instances: object) -> None:
+        self._unit_of_work(session).expressions = assigned_expressions(session)
+
+    def _after_flush(self, session: Session, context: UOWTransaction) -> None:
+        unit = self._unit_of_work(session)
+        unit.flushed = flushed_batches(
+            session, context, self._tracked, wants=self._emitter.wants, expressions=unit.expressions
+        )
+
+    def _after_flush_postexec(self, session: Session, _context: UOWTransaction) -> None:
+        unit = self._unit_of_work(session)
+        batches, unit.flushed = unit.flushed, []
+        self._record(session, batches)
+
+    def _do_orm_execute(self, state: ORMExecuteState) -> Result[Any] | None:
+        statement = BulkStatement.of(state, self._tracked, wants=self._emitter.wants)
+        if statement is None:
+            return None
+        result, batches = statement.execute()
+        self._record(state.session, batches)
+        return result
+
+    def _record(self, session: Session, batches: list[WorkspaceEventBatch[Any]]) -> None:
+        if not batches:
+            return
+        transaction = session.get_nested_transaction() or session.get_transaction()
+        assert transaction is not None  # something was executed just now
+        if any(self._emitter.needs_transaction(batch.name) for batch in batches):
+            self._emitter.enqueue(batches, session.connection())
+        self._unit_of_work(session).add(transaction, batches)
+
+    def _after_commit(self, session: Session) -> None:
+        transaction = session.get_nested_transaction() or session.get_transaction()
+        if transaction is not None:
+            self._unit_of_work(session).committed(transaction)
+
+    def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
+        self._unit_of_work(session).rolled_back(previous)
+
+    def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
+        if transaction.parent is not None:
+            return
+        # Only now the connection is back in its pool, and handlers may use the session again.
+        unit: UnitOfWork | None = session.info.pop(self, None)
+        if unit is not None:
+            unit.end(self._emitter.deliver)
+
+
+def _sync_sessions(sessions: Any) -> Any:
+    """Give what SQLAlchemy sends events of sessions to: behind each asynchronous session is a plain one."""
+    asynchronous = sys.modules.get("sqlalchemy.ext.asyncio")  # not loaded: none of its sessions can be meant
+    if asynchronous is None:
+        return sessions
+    if isinstance(sessions, asynchronous.AsyncSession):
+        return sessions.sync_session
+    if not isinstance(sessions, asynchronous.async_sessionmaker):
+        return sessions
+    base: type[Session] = sessions.kw.get("sync_session_class") or sessions.class_.sync_session_class
+    tracked = type("TrackedSession", (base,), {})  # this maker's own, so that no other is listened to
+    sessions.configure(sync_session_class=tracked)
+    return tracked
