@@ -26,7 +26,16 @@ if TYPE_CHECKING:
     from upgrader.worker.scheduling.jobs import SchedulerJobDescriptor as SchedulerJobDescriptor
     from upgrader.worker.scheduling.opening import open_scheduler as open_scheduler
     from upgrader.worker.scheduling.scheduler import Scheduler as Scheduler
+    from upgrader.worker.workspace_events.batch import UNKNOWN as UNKNOWN
+    from upgrader.worker.workspace_events.batch import DatabaseBatchEvent as DatabaseBatchEvent
+    from upgrader.worker.workspace_events.batch import EventAction as EventAction
+    from upgrader.worker.workspace_events.batch import ObjectMetadata as ObjectMetadata
+    from upgrader.worker.workspace_events.batch import RecordEvent as RecordEvent
+    from upgrader.worker.workspace_events.batch import WorkspaceEventBatch as WorkspaceEventBatch
+    from upgrader.worker.workspace_events.delivery import WorkspaceEventDelivery as WorkspaceEventDelivery
+    from upgrader.worker.workspace_events.emitter import WorkspaceEventEmitter as WorkspaceEventEmitter
     from upgrader.worker.workspace_events.subscriber import on_event as on_event
+    from upgrader.worker.workspace_events.tracking import track_events as track_events
 
 _HOMES = {
     "CronExpression": "upgrader.worker.scheduling.cron",
@@ -43,6 +52,15 @@ _HOMES = {
     "RunningJob": "upgrader.worker.running",
     "ScheduledJobOptions": "upgrader.worker.options",
     "current_job": "upgrader.worker.running",
+    "DatabaseBatchEvent": "upgrader.worker.workspace_events.batch",
+    "EventAction": "upgrader.worker.workspace_events.batch",
+    "ObjectMetadata": "upgrader.worker.workspace_events.batch",
+    "RecordEvent": "upgrader.worker.workspace_events.batch",
+    "UNKNOWN": "upgrader.worker.workspace_events.batch",
+    "WorkspaceEventBatch": "upgrader.worker.workspace_events.batch",
+    "WorkspaceEventDelivery": "upgrader.worker.workspace_events.delivery",
+    "WorkspaceEventEmitter": "upgrader.worker.workspace_events.emitter",
+    "track_events": "upgrader.worker.workspace_events.tracking",
     "on_event": "upgrader.worker.workspace_events.subscriber",
     "queue_job_handler": "upgrader.worker.decorators",
     "queue_worker": "upgrader.worker.decorators",

@@ -294,7 +294,8 @@ class WorkspaceEventEmitter:
 
     def _add(self, found: Sequence[Subscription]) -> None:
         with self._lock:
-            together = (*self._subscriptions, *(one for one in found if one not in self._subscriptions))
+            together = list(self._subscriptions)
+            together += (one for one in found if one not in together)  # each once, however often it is found
             refuse_double_names(together)
             durable = next((one.name for one in together if one.delivery is Delivery.DURABLE), None)
             if durable is not None and self._queue is None:
@@ -302,7 +303,7 @@ class WorkspaceEventEmitter:
                     f"the handler {durable} is durable, and the emitter has no queue",
                     hint="make it with WorkspaceEventEmitter(…, queue=JobQueue(…))",
                 )
-            self._set(together)
+            self._set(tuple(together))
 
     def _set(self, subscriptions: tuple[Subscription, ...]) -> None:
         self._subscriptions = subscriptions
