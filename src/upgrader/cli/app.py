@@ -22,6 +22,7 @@ from upgrader.cli.generate import generate
 from upgrader.cli.history import history
 from upgrader.cli.init import init
 from upgrader.cli.invocation import Invocation
+from upgrader.cli.jobs import jobs
 from upgrader.cli.list import list_commands
 from upgrader.cli.plan import plan
 from upgrader.cli.preflight import preflight
@@ -31,6 +32,7 @@ from upgrader.cli.sql import sql
 from upgrader.cli.status import status
 from upgrader.cli.upgrade import upgrade
 from upgrader.cli.why import why
+from upgrader.cli.worker import worker
 from upgrader.cli.workspace import workspace
 
 _HELP = {"-h", "--help"}
@@ -64,6 +66,8 @@ for _name, _verb in _VERBS.items():
     app.command(_name)(_verb)
 app.add_typer(workspace, name="workspace")
 app.add_typer(backfill, name="backfill")
+app.add_typer(worker, name="worker")
+app.add_typer(jobs, name="jobs")
 app.command("demo")(demo)
 
 

@@ -6,7 +6,7 @@ import io
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -30,6 +30,7 @@ class Output:
         colour: whether anything may be coloured.
         write_error: why something could not be written (a full disk); a reader that left is no error.
         above: takes text for stderr while something on the last line of the terminal is being updated.
+        records: takes level and text of what is said to people, where that is to be log lines.
     """
 
     def __init__(self, stdout: TextIO, stderr: TextIO, *, environment: Mapping[str, str]) -> None:
@@ -43,6 +44,7 @@ class Output:
         self.colour = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
         self.write_error: OSError | None = None
         self.above: Callable[[str], None] | None = None
+        self.records: Callable[[str, str], None] | None = None
         for stream in (stdout, stderr):
             _make_lenient(stream)
 
@@ -134,7 +136,19 @@ class Output:
 
     def tell(self, *blocks: Block) -> None:
         """Write to stderr."""
+        if self.records is not None:
+            for level, message in _as_records(blocks):
+                self.records(level, message)
+            return
         text = self._text(self._stderr, blocks)
+        if self.above is not None:
+            self.above(text)
+        else:
+            self._write(self._stderr, text)
+
+    def log_line(self, line: str) -> None:
+        """Write a log line to stderr: its secrets are out already."""
+        text = "\n".join(map(clean, line.split("\n"))) + "\n"
         if self.above is not None:
             self.above(text)
         else:
@@ -215,6 +229,23 @@ def error_blocks(error: UpgraderError) -> list[Block]:
         blocks += [Line(place, indent=6, verbatim=True) for place in problem.places]
         blocks += [Line(problem.remedy, label="->", indent=6, style="hint")] if problem.remedy else []
     return [*blocks, Line(error.hint, label="hint:", style="hint")] if error.hint else blocks
+
+
+def _as_records(blocks: Iterable[Block]) -> Iterator[tuple[str, str]]:
+    """Give what is said as level and text; a hint belongs to the error before it, details to what they follow."""
+    level, lines = "", list[str]()
+    for block in blocks:
+        label = block.label.rstrip(":") if isinstance(block, Line) else ""
+        is_more = label == "hint" or (isinstance(block, Line) and block.indent > 0)
+        if lines and not is_more:
+            yield level, "\n".join(lines)
+            lines = []
+        if not lines:
+            level = label if label in ("error", "warning") else "info"
+        text = to_text([block]).rstrip("\n")
+        lines.append(text.removeprefix(f"{level}: "))
+    if lines:
+        yield level, "\n".join(lines)
 
 
 def _make_lenient(stream: TextIO) -> None:

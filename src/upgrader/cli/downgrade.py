@@ -27,6 +27,7 @@ def downgrade(
     jobs: options.JobCount = None,
     order: options.OrderWanted = None,
     wait_lock: options.WaitLock = 0.0,
+    log_format: options.LogFormatWanted = None,
     json: options.Json = False,
 ) -> int:
     """Take steps back, newest first.
@@ -59,4 +60,5 @@ def downgrade(
         is_verbose=wanted.verbose,
         shows_parameters=show_parameters,
         as_json=json,
+        log_format=log_format,
     )

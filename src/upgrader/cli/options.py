@@ -73,12 +73,6 @@ JobCount = Annotated[
         help="Work on N workspaces at a time, each on a connection of its own.",
     ),
 ]
-Distributed = Annotated[
-    bool,
-    typer.Option(
-        "--distributed", help="Let `upgrader worker` processes, on any machines, do the workspaces."
-    ),
-]
 BatchSize = Annotated[
     int | None,
     typer.Option("--batch-size", metavar="N", min=1, help="Backfills change N rows at a time, always."),
@@ -116,6 +110,10 @@ OrderWanted = Annotated[
         metavar="id|largest-first",
         help="In which order workspaces have their turn: by id, or the largest first.",
     ),
+]
+LogFormatWanted = Annotated[
+    str | None,
+    typer.Option("--log-format", metavar="text|json", help="What happens, as text or as JSON lines."),
 ]
 WaitLock = Annotated[
     float, typer.Option("--wait-lock", metavar="SECONDS", min=0, help="Wait for another upgrade to end.")

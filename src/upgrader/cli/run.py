@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from upgrader.cli import exit_codes
@@ -11,7 +12,7 @@ from upgrader.errors import LockHeldError
 
 if TYPE_CHECKING:
     from upgrader.api import Upgrader
-    from upgrader.cli.progress import RunDisplay
+    from upgrader.events import EventSink
     from upgrader.runner.result import RunReport
     from upgrader.runner.stop import StopToken
 
@@ -23,14 +24,20 @@ def run_and_report(
     is_verbose: bool,
     shows_parameters: bool = False,
     as_json: bool = False,
+    log_format: str | None = None,
 ) -> int:
-    """Run, show what happens, then the report; give the exit code."""
-    from upgrader.cli.progress import RunDisplay
+    """Run, show what happens, then the report; give the exit code.
+
+    Args:
+        log_format: `json`: what happens goes to stderr as log lines with the ids of run, step and workspace.
+    """
     from upgrader.runner.stop import StopToken
 
     stop = StopToken()
-    display = RunDisplay(invocation.output, is_verbose=is_verbose, shows_parameters=shows_parameters)
-    report = _run(invocation, run, stop, display)
+    with _display(
+        invocation, log_format, is_verbose=is_verbose, shows_parameters=shows_parameters
+    ) as display:
+        report = _run(invocation, run, stop, display)
     if report is None:
         return _never_begun(invocation, stop.signal_name, as_json=as_json)
     code = exit_codes.of_outcome(report.outcome, report.signal_name)
@@ -62,8 +69,30 @@ def _never_begun(invocation: Invocation, signal_name: str | None, *, as_json: bo
     return code
 
 
+@contextmanager
+def _display(
+    invocation: Invocation, log_format: str | None, *, is_verbose: bool, shows_parameters: bool
+) -> Iterator[EventSink]:
+    """Give what is told of the run's events: lines and progress for people, or log lines."""
+    from upgrader.cli.progress import RunDisplay
+
+    if log_format is not None:
+        from upgrader.cli.logging import log_format_of, logging_to
+        from upgrader.worker.event_log import EventLog
+        from upgrader.worker.logs import LogFormat
+
+        if log_format_of(log_format) is LogFormat.JSON:
+            with logging_to(invocation.output, log_format, is_debug=invocation.debug) as log:
+                _ = invocation.settings  # with their secrets, before anything is written
+                log.set_up()
+                yield EventLog(is_verbose=is_verbose, shows_parameters=shows_parameters)
+            return
+    with RunDisplay(invocation.output, is_verbose=is_verbose, shows_parameters=shows_parameters) as display:
+        yield display
+
+
 def _run(
-    invocation: Invocation, run: Callable[[Upgrader], RunReport], stop: StopToken, display: RunDisplay
+    invocation: Invocation, run: Callable[[Upgrader], RunReport], stop: StopToken, display: EventSink
 ) -> RunReport | None:
     """Give the report; None where a signal came before there was anything to report."""
     from upgrader.cli.signals import stopping_on_signals
@@ -71,7 +100,7 @@ def _run(
 
     upgrader = invocation.upgrader(display, stop)
     try:
-        with display, stopping_on_signals(stop, upgrader.cancel):
+        with stopping_on_signals(stop, upgrader.cancel):
             return run(upgrader)
     except HardStop:
         return None

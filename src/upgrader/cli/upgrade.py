@@ -24,7 +24,6 @@ def upgrade(
     include_missing: options.IncludeMissing = False,
     allow_ahead: options.AllowAhead = False,
     jobs: options.JobCount = None,
-    distributed: options.Distributed = False,
     batch_size: options.BatchSize = None,
     pause_ms: options.PauseMs = None,
     max_rows_per_second: options.MaxRowsPerSecond = None,
@@ -33,17 +32,15 @@ def upgrade(
     dry_run_rows: options.DryRunRows = 10_000,
     order: options.OrderWanted = None,
     wait_lock: options.WaitLock = 0.0,
+    log_format: options.LogFormatWanted = None,
     json: options.Json = False,
 ) -> int:
     """Bring instance and workspaces up to the application's version.
 
     Version by version: fast steps, slow steps if they are included, then every workspace.
     """
-    from upgrader.cli.distributed import check_distributed, upgrading
     from upgrader.cli.run import run_and_report
 
-    if distributed:
-        check_distributed(jobs=jobs, shows_parameters=show_parameters)
     wanted = options.upgrade_options(
         include_slow=include_slow,
         defer_slow=defer_slow,
@@ -71,8 +68,9 @@ def upgrade(
     )
     return run_and_report(
         Invocation.of(context),
-        upgrading(wanted, is_distributed=distributed),
+        lambda upgrader: upgrader.upgrade(wanted),
         is_verbose=wanted.verbose,
         shows_parameters=show_parameters,
         as_json=json,
+        log_format=log_format,
     )

@@ -61,4 +61,6 @@ def test_every_verb_has_a_help_that_fits_its_line() -> None:
         "demo",
         "workspace",
         "backfill",
+        "worker",
+        "jobs",
     ]

@@ -200,6 +200,10 @@ class Scheduler:
             )
         return self._run_once(state.job)
 
+    def trigger_soon(self, name: str) -> None:
+        """Run a job now, in a thread of its own."""
+        self._spawn(name, partial(self._run_on_start, self._states[name].job))
+
     def jobs(self) -> tuple[SchedulerJobDescriptor, ...]:
         """Describe every job, in the order in which they were found."""
         return tuple(map(self._described, self._states.values()))

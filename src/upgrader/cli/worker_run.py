@@ -1,0 +1,70 @@
+"""Runs a worker: with files of variables, log lines on stderr, signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from upgrader.cli import exit_codes
+from upgrader.cli.invocation import Invocation
+from upgrader.cli.logging import logging_to
+
+
+def run_worker(
+    invocation: Invocation,
+    *,
+    queues: Sequence[str] | None,
+    concurrency: int | None,
+    schedules: bool,
+    log_format: str | None,
+) -> int:
+    """Run until a signal comes; give 0 where nothing was left half done, else 1."""
+    from upgrader.cli.console import AuthorPrints
+    from upgrader.runner.stop import StopToken
+    from upgrader.worker.discovery import discover
+    from upgrader.worker.environment_files import read_environment_files
+    from upgrader.worker.process import WorkerProcess, stopping_on_signals
+
+    output, stop = invocation.output, StopToken()
+    with (
+        stopping_on_signals(stop, at_once=os._exit),
+        logging_to(output, log_format, is_debug=invocation.debug) as log,
+    ):
+        for name in read_environment_files(Path.cwd(), os.environ):
+            logging.getLogger("upgrader.worker").info("variables of %s are read", name)
+        settings = invocation.settings
+        require_scheduler()
+        log.set_up(is_kept=settings.worker.log_buffered)
+        sys.stdout = AuthorPrints(output)  # what modules and jobs print is for people
+        output.keep_stdout()
+        discovered = discover(settings.worker.modules, base=invocation.loaded.directory)
+        process = WorkerProcess(
+            settings,
+            discovered,
+            directory=invocation.loaded.directory,
+            queues=queues,
+            concurrency=concurrency,
+            schedules=schedules,
+        )
+        end = process.run(stop)
+    if end.unfinished:
+        output.flush()
+        os._exit(exit_codes.FAILED)  # threads of jobs that do not end would keep the process
+    return exit_codes.DONE
+
+
+def require_scheduler() -> None:
+    """Make sure that the scheduler's clock is installed.
+
+    Raises:
+        OperatorError: it is not; the hint says what to install.
+    """
+    from importlib.util import find_spec
+
+    if find_spec("apscheduler") is None:
+        from upgrader.worker.scheduling.triggers import no_scheduler
+
+        raise no_scheduler()

@@ -1,0 +1,230 @@
+"""The jobs for upgrades: deferred slow steps in a window of time, and the status that the metrics are read from."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from upgrader.api import Upgrader
+from upgrader.database.connect import identifier
+from upgrader.errors import LockHeldError, RunError
+from upgrader.events import EventSink
+from upgrader.model import Outcome
+from upgrader.registry import Registry, load
+from upgrader.runner.options import UpgradeOptions
+from upgrader.runner.result import RunReport
+from upgrader.runner.stop import StopToken
+from upgrader.status.report import StatusReport
+from upgrader.worker.event_log import EventLog
+from upgrader.worker.ground import WorkerGround
+from upgrader.worker.options import ScheduledJobOptions
+from upgrader.worker.running import current_job
+from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
+from upgrader.worker.scheduling.triggers import CronTicks, latest_between
+
+DEFERRED_JOB = "upgrade.deferred"
+STATUS_JOB = "upgrade.status"
+STATUS_SECONDS = 60.0
+_LOOK_SECONDS = 0.5
+_BUILT_IN = "built in"
+_WINDOW = "the setting worker.deferred_window_cron"
+_logger = logging.getLogger("upgrader.worker.upgrade")
+
+
+class UpgradeJobs:
+    """Runs what upgrades need in the background. Without a window in the settings its jobs run when asked to."""
+
+    def __init__(
+        self,
+        ground: WorkerGround,
+        *,
+        directory: Path,
+        emit: EventSink | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        """Touch nothing yet.
+
+        Args:
+            directory: what relative command directories are relative to.
+            emit: told of what happens in a run, which is logged, too.
+        """
+        self._ground = ground
+        self._settings = ground.settings
+        self._directory = directory
+        self._more = emit
+        self._clock = clock
+
+    def scheduled(self) -> tuple[DiscoveredScheduledJob, ...]:
+        """Give the two jobs."""
+        worker = self._settings.worker
+        deferred = ScheduledJobOptions(
+            name=DEFERRED_JOB,
+            description="run deferred slow steps until the window of time is over",
+            cron=worker.deferred_window_cron,
+            timeout=0,
+            retries=0,
+            max_random_delay=0,
+        )
+        status = ScheduledJobOptions(
+            name=STATUS_JOB,
+            description="look at instance and workspaces for the metrics",
+            interval=STATUS_SECONDS if worker.metrics_port else None,
+            run_on_start=bool(worker.metrics_port),
+            timeout=0,
+            retries=0,
+        )
+        provider = type(self).__name__
+        return (
+            DiscoveredScheduledJob(
+                DEFERRED_JOB, provider, "run_deferred", deferred, self.run_deferred, _WINDOW
+            ),
+            DiscoveredScheduledJob(
+                STATUS_JOB, provider, "refresh_status", status, self.refresh_status, _BUILT_IN
+            ),
+        )
+
+    @property
+    def is_used(self) -> bool:
+        """Whether a schedule runs them, so that the commands must be there."""
+        worker = self._settings.worker
+        return worker.deferred_window_cron is not None or bool(worker.metrics_port)
+
+    @property
+    def is_in_window(self) -> bool:
+        """Whether a window is open just now: a worker that starts within one does not wait for the next."""
+        return self._window_began() is not None
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The commands; loaded once, since a directory is loaded anew each time.
+
+        Raises:
+            LoadingError: with all problems at once.
+        """
+        return load(self._settings.commands, base=self._directory)
+
+    def run_deferred(self) -> dict[str, Any]:
+        """Run the slow steps that are pending, until the window is over; the next one goes on.
+
+        Only where nothing but slow steps is in the way: an upgrade that nobody has begun is left to its operator.
+
+        Raises:
+            RunError: a step failed.
+        """
+        began = self._window_began() or self._clock()
+        ends = began + timedelta(seconds=self._settings.worker.deferred_window_seconds)
+        stop = StopToken()
+        upgrader = self._upgrader(stop)
+        plan = upgrader.plan(UpgradeOptions()).plan
+        deferred = [step.name for version in plan.versions for step in version.deferred]
+        if plan.refusals or any(version.step_count for version in plan.versions):
+            _logger.info("an upgrade is due, not only slow steps: it is left to `upgrader upgrade`")
+            return {"outcome": "left"}
+        if not deferred:
+            _logger.info("no slow steps are deferred")
+            return {"outcome": "nothing"}
+        _logger.info(
+            "%d deferred slow steps until %s: %s", len(deferred), ends.isoformat(), ", ".join(deferred)
+        )
+        with _stopping_at(ends, stop, self._clock):
+            left = max(0.0, (ends - self._clock()).total_seconds())
+            report = _upgraded(upgrader, UpgradeOptions(include_slow=True, wait_lock_seconds=left), stop)
+        return _told(report)
+
+    def refresh_status(self) -> dict[str, Any]:
+        """Look at the database, and keep what was seen in a table for the metrics of all workers."""
+        document = status_document(self._upgrader(StopToken()).status())
+        table = identifier(self._ground.schema, "upgrade_status")
+        with self._ground.connected() as driver:
+            driver.execute(
+                f"insert into {table} (document) values (%s::jsonb) on conflict (only_row) do update"
+                " set document = excluded.document, taken_at = clock_timestamp()".encode(),
+                [json.dumps(document)],
+            )
+        return document
+
+    def _upgrader(self, stop: StopToken) -> Upgrader:
+        log = EventLog(logger="upgrader.worker.upgrade")
+
+        def emit(event: Any) -> None:
+            log(event)
+            if self._more is not None:
+                self._more(event)
+
+        made = Upgrader(self._settings, base=self._directory, emit=emit, stop=stop)
+        made.registry = self.registry
+        return made
+
+    def _window_began(self) -> datetime | None:
+        worker = self._settings.worker
+        if worker.deferred_window_cron is None:
+            return None
+        now = self._clock()
+        ticks = CronTicks(worker.deferred_window_cron, worker.timezone)
+        return latest_between(ticks, now - timedelta(seconds=worker.deferred_window_seconds), now)
+
+
+def status_document(report: StatusReport) -> dict[str, Any]:
+    """Give what the metrics need of a status: plain values by name."""
+    return {
+        "app_version": report.app_version,
+        "target": str(report.target) if report.target else None,
+        "instance": report.instance.health.value,
+        "workspaces": {health.value: count for health, count in report.summary.items()},
+        "deferred": [step.name for step in report.deferred],
+        "is_running": report.running is not None,
+    }
+
+
+@contextmanager
+def _stopping_at(ends: datetime, stop: StopToken, clock: Callable[[], datetime]) -> Iterator[None]:
+    """Ask a run to stop as the window closes, or as the worker ends."""
+    over, job = threading.Event(), current_job()
+
+    def watch() -> None:
+        while not over.wait(_LOOK_SECONDS):
+            if job is not None and job.stop_requested:
+                stop.request("SIGTERM")
+            elif clock() >= ends:
+                _logger.info(
+                    "the window is over: the slow step in progress stops where it can, the next one goes on"
+                )
+                stop.request("SIGTERM")
+            if stop.requested:
+                return
+
+    thread = threading.Thread(target=watch, name="upgrader-window", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _upgraded(upgrader: Upgrader, options: UpgradeOptions, stop: StopToken) -> RunReport | None:
+    try:
+        return upgrader.upgrade(options)
+    except LockHeldError as error:
+        if not stop.requested:
+            _logger.warning("the window closed while another upgrade was at work: %s", error.message)
+        return None
+
+
+def _told(report: RunReport | None) -> dict[str, Any]:
+    if report is None:
+        return {"outcome": "locked"}
+    if report.outcome is Outcome.FAILED:
+        raise RunError(
+            f"run {report.run_id} of the deferred slow steps failed",
+            hint="`upgrader why` and `upgrader history` say why",
+        )
+    _logger.info("run %s of the deferred slow steps: %s", report.run_id, report.outcome.value)
+    return {"outcome": report.outcome.value, "run_id": report.run_id}
