@@ -84,7 +84,7 @@ class Waiting(Event):
     """The run waits for somebody else; sent about once a second while it does.
 
     Attributes:
-        reason: `run-lock`, `fence`, `barrier-lock`, `workspaces` or `workspace-lock`.
+        reason: `run-lock`, `fence`, `barrier-lock`, `workspaces`, `workspace-lock` or `workers`.
         message: whom it waits for, and what they do.
         seconds: how long it has waited.
     """

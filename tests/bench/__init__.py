@@ -16,6 +16,7 @@ compared runs in turns, A B A B …, in one run of this program.
     backfill.py      a column of a large table beside one plain UPDATE (large_table.py makes it)
     client.py        an application at work while a backfill runs
     memory.py        a run over very many workspaces
+    tracking.py      sessions of the ORM that tell what they do
     locks.py         how long DDL that cannot get its lock holds others
 
     machine.py       what it was measured on

@@ -281,10 +281,34 @@ class TestBegunAhead:
         """The server may have ended it, and the session with it: the next is begun on a new connection."""
         self.commit(session)
         TestLostConnection().end_backend(session, connection)
-        monkeypatch.setattr("upgrader.database.session._AHEAD_SECONDS", 0.0)
+        monkeypatch.setattr("upgrader.database.ahead.AHEAD_SECONDS", 0.0)
         transaction = session.begin(settings={"lock_timeout": "1234"}, probe=self.PROBE)
         transaction.commit("insert into thing values (1)")
         assert connection.execute("select id from thing").fetchall() == [(1,)]
+
+    def test_one_that_the_server_ended_for_idling_is_not_used(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """However soon that was: nothing had begun, and nothing has failed."""
+        transaction = session.begin(settings={})
+        following = {"idle_in_transaction_session_timeout": "50"}
+        transaction.commit("select 1", following=session.beginning(settings=following, probe=self.PROBE))
+        TestLostConnection().wait_for_end(session, connection)
+        session.begin(settings=following, probe=self.PROBE).commit("create table thing (id int)")
+        assert connection.execute("select to_regclass('thing') is not null").fetchone() == (True,)
+
+    def test_nobody_waits_for_one_that_is_not_asked_for(
+        self, session: CommandSession, connection: psycopg.Connection
+    ):
+        """It is taken back by itself, and with it the locks that its probe took."""
+        connection.execute("create table workspace (id int)")
+        self.commit(session, probe="select 'seen' from workspace")
+        connection.execute("set lock_timeout = '20s'")
+        connection.execute("alter table workspace add column name text")
+        assert not session.is_lost
+        pid = session.backend_pid
+        session.begin(settings={"lock_timeout": "1234"}, probe=self.PROBE).commit("select 1")
+        assert session.backend_pid == pid
 
     def last_statement(self, session: CommandSession, connection: psycopg.Connection) -> object:
         """Give when the session's last message came, and what it was."""
@@ -390,8 +414,11 @@ class TestNextConnection:
 
 class TestLostConnection:
     def end_backend(self, session: CommandSession, connection: psycopg.Connection) -> None:
+        connection.execute("select pg_terminate_backend(%s)", [session.backend_pid])
+        self.wait_for_end(session, connection)
+
+    def wait_for_end(self, session: CommandSession, connection: psycopg.Connection) -> None:
         pid = session.backend_pid
-        connection.execute("select pg_terminate_backend(%s)", [pid])
         wait_until(
             lambda: (
                 connection.execute("select from pg_stat_activity where pid = %s", [pid]).fetchone() is None

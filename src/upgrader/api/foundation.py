@@ -40,7 +40,7 @@ class Foundation:
         """
         self.settings = settings
         self.stop = stop or StopToken()
-        self._base = base or Path.cwd()
+        self.directory = base or Path.cwd()
         self._emit = quiet(emit)
 
     @cached_property
@@ -50,7 +50,7 @@ class Foundation:
         Raises:
             LoadingError: with all problems at once.
         """
-        return load(self.settings.commands, base=self._base)
+        return load(self.settings.commands, base=self.directory)
 
     @property
     def app_version(self) -> ApplicationVersion:

@@ -73,6 +73,12 @@ JobCount = Annotated[
         help="Work on N workspaces at a time, each on a connection of its own.",
     ),
 ]
+Distributed = Annotated[
+    bool,
+    typer.Option(
+        "--distributed", help="Let `upgrader worker` processes, on any machines, do the workspaces."
+    ),
+]
 BatchSize = Annotated[
     int | None,
     typer.Option("--batch-size", metavar="N", min=1, help="Backfills change N rows at a time, always."),

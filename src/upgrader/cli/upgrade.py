@@ -24,6 +24,7 @@ def upgrade(
     include_missing: options.IncludeMissing = False,
     allow_ahead: options.AllowAhead = False,
     jobs: options.JobCount = None,
+    distributed: options.Distributed = False,
     batch_size: options.BatchSize = None,
     pause_ms: options.PauseMs = None,
     max_rows_per_second: options.MaxRowsPerSecond = None,
@@ -39,8 +40,11 @@ def upgrade(
 
     Version by version: fast steps, slow steps if they are included, then every workspace.
     """
+    from upgrader.cli.distributed import check_distributed, upgrading
     from upgrader.cli.run import run_and_report
 
+    if distributed:
+        check_distributed(jobs=jobs, shows_parameters=show_parameters)
     wanted = options.upgrade_options(
         include_slow=include_slow,
         defer_slow=defer_slow,
@@ -68,7 +72,7 @@ def upgrade(
     )
     return run_and_report(
         Invocation.of(context),
-        lambda upgrader: upgrader.upgrade(wanted),
+        upgrading(wanted, is_distributed=distributed),
         is_verbose=wanted.verbose,
         shows_parameters=show_parameters,
         as_json=json,

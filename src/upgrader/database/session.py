@@ -10,7 +10,6 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from itertools import count
 
 import psycopg
@@ -18,6 +17,7 @@ from psycopg.pq import TransactionStatus
 from sqlalchemy import Connection, Engine, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
+from upgrader.database.ahead import AheadKeeper, Begun
 from upgrader.database.connect import Connector
 from upgrader.database.dialect import GUARDED_URL
 from upgrader.database.failures import is_connection_lost
@@ -39,29 +39,11 @@ _RESET = (
 )
 _MARKER = "upgrader.step"
 _REOPEN_SECONDS, _REOPEN_PAUSE_SECONDS = 1.0, 0.05
-# What was begun ahead longer ago than this may have been ended for idling.
-_AHEAD_SECONDS = 1.0
 
 
 def open_engine(connect: Callable[[], psycopg.Connection]) -> Engine:
     """Make an engine whose connections come from `connect` and are guarded."""
     return create_engine(GUARDED_URL, creator=connect, poolclass=NullPool)
-
-
-@dataclass(slots=True, eq=False)
-class _Ahead:
-    """A transaction that was begun before it was asked for.
-
-    Attributes:
-        row: of its probe.
-        began: by the monotonic clock, in seconds.
-    """
-
-    text: str
-    token: str
-    row: Row
-    driver: psycopg.Connection
-    began: float
 
 
 class CommandSession:
@@ -85,7 +67,7 @@ class CommandSession:
         self._newest: psycopg.Connection | None = None
         self._was_open = False
         self._marker, self._steps = f"{secrets.token_hex(8)}.", count(1)
-        self._ahead: _Ahead | None = None
+        self._ahead = AheadKeeper()
 
     def open(self) -> None:
         """Open the connection, unless it is: from here on it holds the fence."""
@@ -172,7 +154,7 @@ class CommandSession:
     def _commit_and_begin(self, commit: str, following: str) -> None:
         """Execute `commit`, and begin the next transaction in the same message, before anybody asks for it.
 
-        It is used by the `begin` that asks for just this one. Whatever else is done on the session ends it.
+        It is used by the `begin` that asks for just this one, soon. Whatever else is done on the session ends it.
 
         Raises:
             psycopg.Error: nothing was committed; or the connection is lost.
@@ -183,25 +165,17 @@ class CommandSession:
         if answer is None:
             self._driver.rollback()
         else:
-            self._ahead = _Ahead(following, token, answer.row, self._driver, time.monotonic())
+            self._ahead.keep(Begun(following, token, answer.row, self._driver))
 
     def settle(self) -> None:
         """Take back a transaction that was begun ahead, where there is one; never raises."""
-        ahead, self._ahead = self._ahead, None
-        if ahead is not None:
-            try:
-                ahead.driver.rollback()
-            except psycopg.Error:  # a connection that is lost has nothing begun
-                self.replace()
+        if not self._ahead.end():
+            self.replace()
 
-    def _take_ahead(self, text: str) -> _Ahead | None:
-        ahead = self._ahead
+    def _take_ahead(self, text: str) -> Begun | None:
+        ahead = self._ahead.take(text)
         if ahead is None:
-            return None
-        if ahead.text != text or time.monotonic() - ahead.began > _AHEAD_SECONDS:
             self.settle()
-            return None
-        self._ahead = None
         return ahead
 
     def _begin(self, driver: psycopg.Connection, text: str) -> tuple[str, Row]:
@@ -259,7 +233,8 @@ class CommandSession:
     def close(self) -> None:
         """Close the connection; never raises."""
         connection, driver = self._connection, self._driver
-        self._connection = self._driver = self._ahead = None
+        self._connection = self._driver = None
+        self._ahead.forget()
         self._untouched = {}
         if connection is not None:
             leave_guard(connection)

@@ -22,6 +22,7 @@ from upgrader.worker.decorators import QUEUE_WORKER, SCHEDULED_JOBS
 from upgrader.worker.host import QueueWorkerHost
 from upgrader.worker.options import ScheduledJobOptions
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob, JobOrigin
+from upgrader.worker.workspace_events.subscriber import brings_subscriptions
 
 WHERE = "the modules of jobs"
 _OWN_PREFIX = "_upgrader_jobs_"
@@ -82,6 +83,7 @@ class Discovered:
         jobs: scheduled jobs, in order of path and line.
         queue_workers: the classes that `@queue_worker` was put on.
         members: every function and method that anything was declared on: for decorators of other parts.
+        bringers: objects in the modules that bring event subscriptions along: emitters, webhooks, audit tables.
         providers: the instances of their classes.
     """
 
@@ -89,6 +91,7 @@ class Discovered:
     queue_workers: tuple[type[QueueWorkerHost], ...] = ()
     members: tuple[Member, ...] = ()
     providers: Providers = field(default_factory=Providers)
+    bringers: tuple[object, ...] = ()
 
     def members_with(self, attribute: str) -> tuple[Member, ...]:
         """Give the functions and methods that a decorator has put an attribute of this name on."""
@@ -163,12 +166,15 @@ class _Finding:
     seen: set[str] = field(default_factory=set)
     forgotten: set[str] = field(default_factory=set)
     providers: Providers = field(default_factory=Providers)
+    bringers: list[object] = field(default_factory=list)
 
     def done(self) -> Discovered:
         jobs = [job for member in self.members for job in self._jobs_of(member)]
         if self.problems:
             raise LoadingError([_told(problem) for problem in self.problems], where=WHERE)
-        return Discovered(tuple(jobs), tuple(self.workers), tuple(self.members), self.providers)
+        return Discovered(
+            tuple(jobs), tuple(self.workers), tuple(self.members), self.providers, tuple(self.bringers)
+        )
 
     def take_location(self, location: str | Path, base: Path) -> None:
         try:
@@ -221,6 +227,9 @@ class _Finding:
         for name, value in list(vars(module).items()):
             if getattr(value, "__module__", None) == module.__name__:
                 self._take_value(value, name, origin)
+            # An object says nothing of where it was made; it is taken once, in whatever modules it stands.
+            if brings_subscriptions(value) and not any(value is one for one in self.bringers):
+                self.bringers.append(value)
 
     def _take_value(self, value: Any, name: str, origin: JobOrigin) -> None:
         if not inspect.isclass(value):

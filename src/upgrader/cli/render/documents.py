@@ -113,6 +113,20 @@ def run_document(report: RunReport, exit_code: int) -> Document:
             "highest": report.highest_lanes,
             "last": report.last_lanes,
         },
+        "workers": [
+            {
+                "name": one.name,
+                "lanes": one.lanes,
+                "workspaces": one.workspaces,
+                "steps": one.steps,
+                "failed": one.failed,
+                "seconds": round(one.seconds, 3),
+                "workspaces_per_second": round(one.rate, 3),
+                "end": one.end,
+                "note": one.note,
+            }
+            for one in report.workers
+        ],
     }
 
 

@@ -26,6 +26,16 @@ _COLUMNS = (
 )
 
 
+_WORKERS = (
+    Column("worker", whole=True),
+    Column("lanes", right=True),
+    Column("workspaces", right=True),
+    Column("failed", right=True),
+    Column("a second", right=True),
+    Column(""),
+)
+
+
 def run_blocks(report: RunReport) -> Iterator[Block]:
     """Give the report: a table by version, failures, deferred steps, a dry run's findings."""
     yield from _table(report)
@@ -45,6 +55,7 @@ def run_blocks(report: RunReport) -> Iterator[Block]:
         more = f" and {len(ids) - _NAMED_AT_MOST:,} more" if len(ids) > _NAMED_AT_MOST else ""
         yield Line(f"late, taken through older versions: {', '.join(ids[:_NAMED_AT_MOST])}{more}")
     yield from _dry_run(report)
+    yield from _workers(report)
     if report.jobs == "auto" and report.segments:
         at_most = counted(report.highest_lanes, "workspace")
         yield Line(f"jobs auto: {at_most} at a time at most, {report.last_lanes:,} at last")
@@ -144,6 +155,26 @@ def _dry_run(report: RunReport) -> Iterator[Block]:
         yield Line(f"locked exclusively: {lock.table} for {duration(lock.seconds)}{times}")
     if report.dry_run and report.simulated_to is not None:
         yield Line(f"the dry run looked as far as the barrier after {report.simulated_to}", style="warning")
+
+
+def _workers(report: RunReport) -> Iterator[Block]:
+    if not report.workers:
+        return
+    yield Line()
+    yield Table(
+        _WORKERS,
+        [
+            [
+                one.name,
+                f"{one.lanes:,}",
+                f"{one.workspaces:,}",
+                Cell(f"{one.failed:,}", "error" if one.failed else ""),
+                f"{one.rate:,.1f}" if one.rate else "-",
+                "" if one.end == "worked" else f"{one.end}: {one.note}" if one.note else one.end,
+            ]
+            for one in report.workers
+        ],
+    )
 
 
 def _closing(report: RunReport) -> str:

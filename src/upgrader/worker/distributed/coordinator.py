@@ -6,17 +6,36 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from upgrader.database.connect import identifier
+from upgrader.settings import require_database_url
 from upgrader.worker.distributed.board import CoordinatorBoard
 from upgrader.worker.distributed.crew import COORDINATOR, Crew
 from upgrader.worker.distributed.executor import DistributedExecutor, Invites
+from upgrader.worker.distributed.invitations import QueueInvitations
 from upgrader.worker.distributed.terms import RunTerms
 
 if TYPE_CHECKING:
+    from upgrader.api import Upgrader
     from upgrader.registry import Registry
     from upgrader.runner.database_access import ExecutorFactory, OpenRun
+    from upgrader.runner.options import UpgradeOptions
+    from upgrader.runner.result import RunReport
     from upgrader.runner.segment import SegmentExecutor
     from upgrader.runner.step_parts import StepParts
     from upgrader.runner.workspace_walk import SegmentParts
+
+
+def upgrade_distributed(upgrader: Upgrader, options: UpgradeOptions) -> RunReport:
+    """Run `upgrade`, its workspaces done by whatever workers listen to the queue.
+
+    Raises:
+        OperatorError: refused before anything ran; there is no queue, for example.
+        LockHeldError: another run is at work.
+    """
+    settings, registry = upgrader.settings, upgrader.registry
+    require_database_url(settings)
+    with QueueInvitations.of_settings(settings, directory=upgrader.directory) as invites:
+        executor = distributing(registry, invites=invites, stalled_seconds=settings.worker.stalled_seconds)
+        return upgrader.upgrade(options, executor=executor)
 
 
 def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float) -> ExecutorFactory:

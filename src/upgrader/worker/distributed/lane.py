@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -55,6 +56,7 @@ class Lane:
     Attributes:
         steps: what it runs steps with.
         walk: through the chunk that it has; None while it has none.
+        stop: set when it is to end, after the step that it has in hand.
     """
 
     def __init__(self, parts: LaneParts, steps: StepRunner) -> None:
@@ -62,6 +64,7 @@ class Lane:
         self._parts = parts
         self.steps = steps
         self.walk: WorkspaceWalk | None = None
+        self.stop = threading.Event()
 
     def run(self, chunk: Chunk, emit: Callable[[Event], None]) -> bool:
         """Take a chunk to its end, and tell how it ended; False where the lane can do no more.

@@ -144,15 +144,17 @@ class Membership:
             FailureLimit(count=terms.failures_at_most),
         )
 
-    def work(self) -> None:
-        """Bring a lane: take chunks until none comes any more, or the run or this worker ends."""
-        lane = self._begin()
+    def work(self, stop: threading.Event) -> None:
+        """Bring a lane: take chunks until none comes any more, or the run, this worker or the lane ends."""
+        lane = self._begin(stop)
         if lane is None:
             return
         is_usable = True
         try:
             idle_since = time.monotonic()
-            while is_usable and not self._is_closed() and time.monotonic() - idle_since < _IDLE_SECONDS:
+            while is_usable and not (stop.is_set() or self._is_closed()):
+                if time.monotonic() - idle_since >= _IDLE_SECONDS:
+                    break
                 chunk = self._claim()
                 if chunk is None:
                     time.sleep(_POLL_SECONDS)
@@ -174,15 +176,15 @@ class Membership:
             self._ticking.join(seconds)
         return self._ticking is None or not self._ticking.is_alive()
 
-    def _begin(self) -> Lane | None:
+    def _begin(self, stop: threading.Event) -> Lane | None:
         with self._lock:
             if self._is_closed():
                 return None
             self._busy += 1
-            if self._free:
-                return self._free.pop()
-            lane = Lane(self._lane_parts, self._make_lane())
-            self._lanes.append(lane)
+            lane = self._free.pop() if self._free else Lane(self._lane_parts, self._make_lane())
+            lane.stop = stop
+            if lane not in self._lanes:
+                self._lanes.append(lane)
             return lane
 
     def _end(self, lane: Lane, *, is_usable: bool) -> None:
@@ -235,6 +237,7 @@ class Membership:
         # With a lane in it, or the coordinator would hand out what this one is about to take.
         pids = [pid for lane in self._lanes if (pid := lane.steps.session.backend_pid) is not None]
         own = self._part.control.backend_pid
+        self._end_lanes()
         try:
             body = self._outbox.take()
             standing = self._board.tick(body, lanes=self._busy, pids=[*pids, *([own] if own else [])])
@@ -242,6 +245,16 @@ class Membership:
             self._give_up(f"its connection was lost: {' '.join(str(error).split())}")
             return
         self._follow(standing)
+
+    def _end_lanes(self) -> None:
+        """Let lanes end that are to; where that is all of them, this worker ends its part."""
+        busy = [lane for lane in list(self._lanes) if lane not in self._free]
+        ending = [lane for lane in busy if lane.stop.is_set()]
+        for lane in ending:
+            if (walk := lane.walk) is not None:
+                walk.halt()
+        if ending and len(ending) == len(busy):
+            self.leave()
 
     def _follow(self, standing: Standing) -> None:
         if standing.run == "over" or standing.run is None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from upgrader.api import Upgrader
 from upgrader.worker.decorators import queue_job_handler, queue_worker
 from upgrader.worker.distributed.membership import Answer, Membership, Says
+from upgrader.worker.distributed.names import QUEUE, TAKE_PART
 from upgrader.worker.host import Job, QueueWorkerHost
+from upgrader.worker.running import current_job
 
-QUEUE = "upgrader-distributed"
-TAKE_PART = "upgrade.take_part"
 _REST_SECONDS = 1.0
 _REMEMBERED = 100
 
@@ -34,8 +34,12 @@ class Participation:
         self._refused: dict[str, None] = {}
         self._is_leaving = False
 
-    def bring_lane(self, run_id: str) -> None:
-        """Work on a run until nothing of it is left for this lane; returns at once where it is over."""
+    def bring_lane(self, run_id: str, *, stop: threading.Event | None = None) -> None:
+        """Work on a run until nothing of it is left for this lane; returns at once where it is over.
+
+        Args:
+            stop: set when the lane is to end, after the step that it has in hand.
+        """
         if self._is_leaving:
             return
         if run_id in self._refused:
@@ -43,7 +47,7 @@ class Participation:
             return
         member = self._member(run_id)
         if member is not None:
-            member.work()
+            member.work(stop or threading.Event())
 
     def leave(self, seconds: float) -> bool:
         """End in good order, within so long; False where a step was still at work then."""
@@ -83,4 +87,5 @@ class DistributedUpgradeWorker(QueueWorkerHost):
     @queue_job_handler(TAKE_PART)
     def take_part(self, job: Job[Mapping[str, str]]) -> None:
         """Bring a lane to the run that the invitation names."""
-        self.participation.bring_lane(job.data["run_id"])
+        running = current_job()
+        self.participation.bring_lane(job.data["run_id"], stop=running.stop if running else None)

@@ -144,12 +144,17 @@ def is_subscriber(found: object) -> bool:
     """
     if inspect.isclass(found):
         return any(True for _ in _methods(found))
-    # Asked of the type: SQLAlchemy's `func`, for one, has an attribute of every name.
     return (
         bool(declarations_of(found))
-        or isinstance(getattr(type(found), "event_subscriptions", None), FunctionType)
+        or brings_subscriptions(found)
         or any(True for _ in _methods(type(found)))
     )
+
+
+def brings_subscriptions(found: object) -> bool:
+    """Tell whether something is an object with `event_subscriptions`: an emitter, webhooks, an audit table."""
+    # Asked of the type: SQLAlchemy's `func`, for one, has an attribute of every name.
+    return isinstance(getattr(type(found), "event_subscriptions", None), FunctionType)
 
 
 def subscriptions_of(found: object) -> tuple[Subscription, ...]:
@@ -162,16 +167,18 @@ def subscriptions_of(found: object) -> tuple[Subscription, ...]:
     """
     if inspect.isclass(found):
         return subscriptions_of(_made(found)) if is_subscriber(found) else ()
-    if isinstance(getattr(type(found), "event_subscriptions", None), FunctionType):
+    if brings_subscriptions(found):
         brought: HasSubscriptions = found  # type: ignore[assignment] # that is what was asked for
         return brought.event_subscriptions()
     if declarations_of(found):
         assert callable(found)
-        return _of_function(found, getattr(found, "__qualname__", repr(found)), declarations_of(found))
+        return declared_subscriptions(
+            found, getattr(found, "__qualname__", repr(found)), declarations_of(found)
+        )
     return tuple(
         subscription
         for attribute, declarations in _methods(type(found))
-        for subscription in _of_function(
+        for subscription in declared_subscriptions(
             getattr(found, attribute), f"{type(found).__name__}.{attribute}", declarations
         )
     )
@@ -205,10 +212,14 @@ def subscription(
     return Subscription(called, patterns, handler, delivery, options or DURABLE_OPTIONS, targets)
 
 
-def _of_function(
+def declared_subscriptions(
     function: Callable[..., Any], qualified_name: str, declarations: tuple[EventDeclaration, ...]
 ) -> tuple[Subscription, ...]:
-    """Give one subscription for all patterns that are to be delivered in the same way."""
+    """Give what a function declares: one subscription for all patterns that are to be delivered in the same way.
+
+    Raises:
+        SubscriptionError: it cannot be called in this way.
+    """
     found: dict[tuple[Any, ...], list[str]] = {}
     for declared in reversed(declarations):  # decorators are applied from the bottom up
         key = (declared.delivery, declared.name, declared.options)
