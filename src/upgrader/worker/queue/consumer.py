@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import psycopg
-from procrastinate import App, PsycopgConnector
+from procrastinate import App
 from procrastinate.worker import Worker
-from psycopg_pool import AsyncConnectionPool
 
-from upgrader.database.connect import Connector, identifier
+from upgrader.database.connect import Connector
 from upgrader.redaction import Redactor
 from upgrader.settings import Settings
 from upgrader.worker.host import QueueWorkerHost
@@ -26,14 +23,13 @@ from upgrader.worker.queue.dispatch import Dispatcher, EveryTask
 from upgrader.worker.queue.handlers import HandlerTable
 from upgrader.worker.queue.layout import bring_up_to_date
 from upgrader.worker.queue.manager import QueueManager
+from upgrader.worker.queue.pool import make_connector, make_pool
 from upgrader.worker.queue.upkeep import Upkeep
 from upgrader.worker.queue.workshop import Workshop
 from upgrader.worker.running import Ended, RunningJob
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.5, 10.0
 _MARGIN_SECONDS = 10.0  # for what is said to the database after the last job
-_CONNECTION_SECONDS = 10.0
-_FEWEST_CONNECTIONS, _MOST_CONNECTIONS = 1, 4
 
 _logger = logging.getLogger("upgrader.worker.queue")
 
@@ -161,7 +157,7 @@ class QueueConsumer:
 
     def _parts(self, connector: Connector, workshop: Workshop) -> _Running:
         worker = self._settings.worker
-        made = _connector(self._schema)
+        made = make_connector(self._schema)
         manager = QueueManager(
             made, poll_seconds=worker.poll_seconds, patience_seconds=worker.stalled_seconds
         )
@@ -183,7 +179,7 @@ class QueueConsumer:
         self._loop = asyncio.get_running_loop()
         running.woken = asyncio.Event()
         pause = _FIRST_PAUSE_SECONDS
-        async with _pool(running.conninfo, self._schema) as pool, running.app.open_async(pool):
+        async with make_pool(running.conninfo, self._schema) as pool, running.app.open_async(pool):
             running.upkeep.begin()
             while not self._is_stopping.is_set():
                 running.manager.registered.clear()
@@ -242,35 +238,6 @@ class _Running:
             await asyncio.wait_for(self.woken.wait(), seconds)
         except TimeoutError:
             return
-
-
-def _connector(schema: str) -> PsycopgConnector:
-    """Make Procrastinate's connector; its pool is given when it is opened."""
-    return PsycopgConnector(configure=_configured(schema))
-
-
-def _configured(schema: str) -> Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]:
-    """Give what lets a connection find the queue's tables, and makes each of its statements a transaction."""
-    search_path = f"{identifier(schema)}, pg_temp"
-
-    async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
-        await connection.set_autocommit(True)
-        await connection.execute("select set_config('search_path', %s, false)", [search_path])
-
-    return configure
-
-
-def _pool(conninfo: str, schema: str) -> AsyncConnectionPool[Any]:
-    """Make a pool; Procrastinate's calls are one statement each."""
-    return AsyncConnectionPool(
-        conninfo,
-        kwargs={"prepare_threshold": None},
-        min_size=_FEWEST_CONNECTIONS,
-        max_size=_MOST_CONNECTIONS,
-        timeout=_CONNECTION_SECONDS,
-        configure=_configured(schema),
-        open=False,
-    )
 
 
 class _NoJobs(logging.Filter):

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from upgrader.errors import OperatorError, UpgraderError
@@ -154,12 +155,20 @@ def _payload_type(method: Callable[..., Any]) -> Any:
     parameters = list(inspect.signature(method).parameters.values())
     if not parameters or parameters[0].annotation is inspect.Parameter.empty:
         return None
+    annotation = parameters[0].annotation
+    if isinstance(annotation, str):
+        annotation = _evaluated(annotation, method)
+    given = get_args(annotation) if get_origin(annotation) is Job else ()
+    return given[0] if given else None
+
+
+def _evaluated(annotation: str, method: Callable[..., Any]) -> Any:
+    """Give what a postponed annotation means where the method was written; others of it are not looked at."""
+    known = {"Job": Job, "Any": Any, **getattr(inspect.unwrap(method), "__globals__", {})}
     try:
-        annotation = get_type_hints(method).get(parameters[0].name)
-    except (NameError, AttributeError, TypeError) as error:
+        return get_type_hints(SimpleNamespace(__annotations__={"job": annotation}), known)["job"]
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise OperatorError(
             f"the annotation of {method.__qualname__} cannot be read: {error}",
             hint="import what it names at run time, not only for type checkers",
         ) from error
-    given = get_args(annotation) if get_origin(annotation) is Job else ()
-    return given[0] if given else None

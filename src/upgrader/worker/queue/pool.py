@@ -1,0 +1,44 @@
+"""The connections of a worker to its queue."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import psycopg
+from procrastinate import PsycopgConnector
+from psycopg_pool import AsyncConnectionPool
+
+from upgrader.database.connect import identifier
+
+_CONNECTION_SECONDS = 10.0
+_FEWEST_CONNECTIONS, _MOST_CONNECTIONS = 1, 4  # beside the one that listens
+
+
+def make_connector(schema: str) -> PsycopgConnector:
+    """Make Procrastinate's connector; its pool is given when it is opened."""
+    return PsycopgConnector(configure=_configured(schema))
+
+
+def make_pool(conninfo: str, schema: str) -> AsyncConnectionPool[Any]:
+    """Make a pool; Procrastinate's calls are one statement each."""
+    return AsyncConnectionPool(
+        conninfo,
+        kwargs={"prepare_threshold": None},
+        min_size=_FEWEST_CONNECTIONS,
+        max_size=_MOST_CONNECTIONS,
+        timeout=_CONNECTION_SECONDS,
+        configure=_configured(schema),
+        open=False,
+    )
+
+
+def _configured(schema: str) -> Callable[[psycopg.AsyncConnection[Any]], Awaitable[None]]:
+    """Give what lets a connection find the queue's tables, and makes each of its statements a transaction."""
+    search_path = f"{identifier(schema)}, pg_temp"
+
+    async def configure(connection: psycopg.AsyncConnection[Any]) -> None:
+        await connection.set_autocommit(True)
+        await connection.execute("select set_config('search_path', %s, false)", [search_path])
+
+    return configure
