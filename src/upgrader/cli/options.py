@@ -109,6 +109,7 @@ DryRunRows = Annotated[
 BackfillName = Annotated[
     str, typer.Argument(metavar="BACKFILL", help="Its id, STEP/label, or one of the two if that is enough.")
 ]
+JobNumber = Annotated[int, typer.Argument(metavar="JOB", min=1, help="Its number, as `jobs list` shows it.")]
 OrderWanted = Annotated[
     str | None,
     typer.Option(

@@ -24,6 +24,7 @@ sys.stderr.write(json.dumps([code, sorted({name.partition(".")[0] for name in sy
         ["upgrade", "--help"],
         ["workspace", "--help"],
         ["workspace", "run", "-h"],
+        ["jobs", "list", "--help"],
         ["--version"],
     ],
 )

@@ -10,7 +10,7 @@ PROGRAM = """
 import json, sys
 import upgrader.worker as worker
 loaded = [getattr(worker, name) for name in worker.__all__]
-import upgrader.worker.queue.layout
+import upgrader.worker.queue.administration, upgrader.worker.queue.layout
 found = {name.partition(".")[0] for name in sys.modules}
 print(json.dumps(sorted({"procrastinate", "apscheduler", "prometheus_client", "opentelemetry"} & found)))
 """
