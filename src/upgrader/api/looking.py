@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -16,12 +16,16 @@ from upgrader.runner.way_down import WayDownReport, plan_way_down
 from upgrader.sequence.plan import Plan
 from upgrader.sequence.planner import make_plan
 from upgrader.status.build import StatusQuery, build_status
+from upgrader.status.deferral import deferred_since
 from upgrader.status.report import StatusReport
 from upgrader.status.running import find_running
 from upgrader.status.waiting import StatusPoll, StatusWait, ignore_polls
 from upgrader.survey import Survey, take_survey
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from upgrader.model import Step
     from upgrader.status.explanation import Explanation, Subject
 
 
@@ -81,6 +85,11 @@ class Looking(Foundation):
         """
         with translating(), self._status_reading(StatusQuery(tuple(workspace_ids), failed_only)) as look:
             return look()
+
+    def deferred_since(self, deferred: Sequence[Step]) -> Mapping[str, datetime]:
+        """Give from when each deferred slow step could have run, by name, where that is known; writes nothing."""
+        with translating(), self._access.reading() as reading:
+            return deferred_since(deferred, self.registry.sequence, reading.store)
 
     def why(self, name: str, *, subject: Subject | None = None) -> Explanation:
         """Say why a workspace or a step is not at the newest version; writes nothing, takes no lock.

@@ -8,6 +8,7 @@ import typer
 
 from upgrader.cli import exit_codes, options
 from upgrader.cli.invocation import Invocation
+from upgrader.cli.status_format import StatusFormat
 
 
 def status(
@@ -26,6 +27,9 @@ def status(
     include_slow: Annotated[
         bool, typer.Option("--include-slow", help="For --exit-code and --wait slow steps count, too.")
     ] = False,
+    output_format: Annotated[
+        StatusFormat, typer.Option("--format", help="prometheus: for a textfile collector.")
+    ] = StatusFormat.TEXT,
     json: options.Json = False,
 ) -> int:
     """Show how far the instance and the workspaces are."""
@@ -34,6 +38,8 @@ def status(
     from upgrader.cli.status_wait import wait_for_status
 
     invocation = Invocation.of(context)
+    if output_format is StatusFormat.PROMETHEUS:
+        return _show_figures(invocation)
     output, ids = invocation.output, tuple(workspace_id or ())
     if wait is None:
         report = invocation.upgrader().status(workspace_ids=ids, failed_only=failed_only)
@@ -44,7 +50,7 @@ def status(
         )
     is_good = report.is_good(include_slow)
     code = exit_codes.FOUND if (exit_code or wait is not None) and not is_good else exit_codes.DONE
-    if json:
+    if json or output_format is StatusFormat.JSON:
         output.show_json(status_document(report, code, is_good=is_good))
     else:
         is_whole = show_all or failed_only or bool(ids)
@@ -54,3 +60,11 @@ def status(
     for refusal in report.refusals:
         output.problem(refusal.message, refusal.hint)
     return code
+
+
+def _show_figures(invocation: Invocation) -> int:
+    from upgrader.worker.metrics.exposition import exposition_text
+    from upgrader.worker.metrics.reading import read_figures
+
+    invocation.output.show_exactly(exposition_text(read_figures(invocation.upgrader())).rstrip("\n"))
+    return exit_codes.DONE
