@@ -25,7 +25,9 @@ def test_figures_of_an_upgrade_that_is_half_done(project: Project):
     project.create_workspaces("acme", "globex")
     project.fast("1.0.0", 1, "AddNote", "ALTER TABLE core.workspace ADD note text")
     project.slow("1.0.0", 2, "FillNote")
-    project.workspace("1.0.0", 3, "Divide", "SELECT 1 / (CASE WHEN current_schema ~ 'acme' THEN 0 ELSE 1 END)")
+    project.workspace(
+        "1.0.0", 3, "Divide", "SELECT 1 / (CASE WHEN current_schema ~ 'acme' THEN 0 ELSE 1 END)"
+    )
     before = figures(project)
     assert before["upgrader_instance_health", (("health", "behind"),)] == 1
     assert before["upgrader_workspaces", (("health", "behind"),)] == 2

@@ -1,4 +1,4 @@
-"""A job at work: a context of its own, Sentry's isolation scope, and how long it takes.
+"""A job at work: a context of its own, Sentry's isolation scope, a span, and how long it takes.
 
 Whoever runs jobs, queue or scheduler, runs them through `run_job` or `run_job_async`.
 """
@@ -110,7 +110,7 @@ def _observed(job: RunningJob, ended: Ended | None) -> Iterator[None]:
     token = _current.set(job)
     started = time.perf_counter()
     try:
-        with _isolated(job):
+        with _isolated(job), _traced(job):
             try:
                 yield
             except BaseException as error:
@@ -133,6 +133,18 @@ def _scope(sentry: Any, job: RunningJob) -> Iterator[None]:
         scope.set_transaction_name(f"job {job.name}")
         scope.set_context("job", job.fields)
         yield
+
+
+def _traced(job: RunningJob) -> AbstractContextManager[Any]:
+    """Give a span; as with Sentry it matters only where OpenTelemetry is loaded by now."""
+    trace = sys.modules.get("opentelemetry.trace")
+    if trace is None:
+        return nullcontext()
+    fields = {f"upgrader.{name}": value for name, value in job.fields.items() if value is not None}
+    span: AbstractContextManager[Any] = trace.get_tracer("upgrader").start_as_current_span(
+        f"job {job.name}", attributes=fields
+    )
+    return span
 
 
 def _finish(end: JobEnd, ended: Ended | None) -> None:
