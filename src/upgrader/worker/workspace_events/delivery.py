@@ -30,12 +30,13 @@ class UnknownHandlerError(UpgraderError):
 
 
 class DeliverLaterError(UpgraderError):
-    """A durable handler cannot take a batch just now; it is enqueued again, and this counts as no try."""
+    """A durable handler cannot take a batch just now: it is enqueued again."""
 
-    def __init__(self, seconds: float) -> None:
-        """Take when to try again."""
+    def __init__(self, seconds: float, *, is_a_try: bool = False) -> None:
+        """Take when to try again, and whether this counts as a try."""
         super().__init__(f"it cannot be delivered before {seconds:g} s have passed")
         self.seconds = seconds
+        self.is_a_try = is_a_try
 
 
 def delivery_payload(
@@ -97,9 +98,9 @@ class WorkspaceEventDelivery(QueueWorkerHost):
         try:
             _call(handler, batch, target)
         except DeliverLaterError as later:
-            if self._queue is None:
+            left = job.attempts - job.attempt + (0 if later.is_a_try else 1)
+            if self._queue is None or left < 1:
                 raise
-            left = max(1, job.attempts - job.attempt + 1)
             options = replace(handler.options, delay=later.seconds, attempts=left)
             payload = delivery_payload(handler.name, batch, target=target)
             self._queue.add_options(job.queue, JOB_NAME, payload, options)
