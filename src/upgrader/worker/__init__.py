@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from upgrader.worker.scheduling.jobs import SchedulerJobDescriptor as SchedulerJobDescriptor
     from upgrader.worker.scheduling.opening import open_scheduler as open_scheduler
     from upgrader.worker.scheduling.scheduler import Scheduler as Scheduler
+    from upgrader.worker.workspace_events.audit import AuditTable as AuditTable
     from upgrader.worker.workspace_events.batch import UNKNOWN as UNKNOWN
     from upgrader.worker.workspace_events.batch import DatabaseBatchEvent as DatabaseBatchEvent
     from upgrader.worker.workspace_events.batch import EventAction as EventAction
@@ -36,8 +37,15 @@ if TYPE_CHECKING:
     from upgrader.worker.workspace_events.emitter import WorkspaceEventEmitter as WorkspaceEventEmitter
     from upgrader.worker.workspace_events.subscriber import on_event as on_event
     from upgrader.worker.workspace_events.tracking import track_events as track_events
+    from upgrader.worker.workspace_events.webhooks.endpoint import WebhookEndpoint as WebhookEndpoint
+    from upgrader.worker.workspace_events.webhooks.signature import is_signed as is_signed
+    from upgrader.worker.workspace_events.webhooks.subscriber import Webhooks as Webhooks
 
 _HOMES = {
+    "AuditTable": "upgrader.worker.workspace_events.audit",
+    "Webhooks": "upgrader.worker.workspace_events.webhooks.subscriber",
+    "WebhookEndpoint": "upgrader.worker.workspace_events.webhooks.endpoint",
+    "is_signed": "upgrader.worker.workspace_events.webhooks.signature",
     "CronExpression": "upgrader.worker.scheduling.cron",
     "DiscoveredScheduledJob": "upgrader.worker.scheduling.jobs",
     "Scheduler": "upgrader.worker.scheduling.scheduler",

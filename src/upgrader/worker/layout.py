@@ -73,7 +73,29 @@ create table {schema}.upgrade_status (
 comment on table {schema}.upgrade_status is 'What the job upgrade.status saw last; the metrics are read from it';
 """
 
-PARTS = (LayoutPart("runtime", (_RUNTIME,)),)
+_AUDIT = """
+create table {schema}.workspace_event (
+    id bigint generated always as identity primary key,
+    at timestamptz not null default clock_timestamp(),
+    name text not null,
+    workspace_id text,
+    object_name text,
+    record_id text,
+    before jsonb,
+    after jsonb,
+    updated_fields text[] not null,
+    event jsonb,
+    batch_id uuid not null,
+    actor text
+);
+comment on table {schema}.workspace_event is 'What AuditTable wrote of workspace events; a field whose value was not'
+    ' known is left out';
+create index workspace_event_record on {schema}.workspace_event (object_name, record_id, id);
+create index workspace_event_workspace on {schema}.workspace_event (workspace_id, id);
+create index workspace_event_age on {schema}.workspace_event (at);
+"""
+
+PARTS = (LayoutPart("runtime", (_RUNTIME,)), LayoutPart("audit", (_AUDIT,)))
 
 
 def bring_up_to_date(driver: psycopg.Connection, schema: str, *, parts: Sequence[LayoutPart] = PARTS) -> None:
