@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 
+from upgrader.api import Upgrader
+from upgrader.registry import Registry, load
 from upgrader.worker.discovery import Discovered
+from upgrader.worker.distributed.worker import DistributedUpgradeWorker, Participation
 from upgrader.worker.ground import WorkerGround
 from upgrader.worker.host import QueueWorkerHost
 from upgrader.worker.lifecycle import WorkerLifecycleJob, WorkerLifecycleProcessor
+from upgrader.worker.queue.job_queue import JobQueue
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
 from upgrader.worker.upgrade_jobs import UpgradeJobs
+from upgrader.worker.workspace_events.discovered import delivery_of
+
+_logger = logging.getLogger("upgrader.worker")
 
 
 class BuiltIn:
@@ -28,15 +38,41 @@ class BuiltIn:
         """
         self._ground = ground
         self._discovered = discovered
-        self.upgrades = UpgradeJobs(ground, directory=directory)
+        self._directory = directory
+        self._participation: Participation | None = None
+        self._queue: JobQueue | None = None
+        self.upgrades = UpgradeJobs(ground, directory=directory, load_commands=lambda: self.commands)
+
+    @cached_property
+    def commands(self) -> Registry:
+        """The upgrade commands; loaded once, since a directory is loaded anew each time.
+
+        Raises:
+            LoadingError: with all problems at once.
+        """
+        return load(self._ground.settings.commands, base=self._directory)
 
     def scheduled(self) -> tuple[DiscoveredScheduledJob, ...]:
         """Give the scheduled jobs."""
         return (*WorkerLifecycleJob(self._ground).scheduled(), *self.upgrades.scheduled())
 
     def hosts(self) -> Iterator[QueueWorkerHost]:
-        """Give the hosts of queues."""
+        """Give the hosts of queues: life signs, durable event handlers, upgrades over several machines.
+
+        Raises:
+            OperatorError: a handler of events cannot be used.
+            LoadingError: there are commands, and they cannot be loaded.
+        """
         yield WorkerLifecycleProcessor(self._ground)
+        self._queue = JobQueue(self._ground.connector, schema=self._ground.schema)
+        delivery = delivery_of(self._discovered, queue=self._queue)
+        if delivery is not None:
+            yield delivery
+        if self._has_commands:
+            upgrader = Upgrader(self._ground.settings, base=self._directory)
+            upgrader.registry = self.commands
+            self._participation = Participation(upgrader, say=lambda text: _logger.info("%s", text))
+            yield DistributedUpgradeWorker(self._participation)
 
     def check(self) -> None:
         """See whether what is scheduled can run at all: better now than at two in the morning.
@@ -45,4 +81,27 @@ class BuiltIn:
             LoadingError: the commands cannot be loaded.
         """
         if self.upgrades.is_used:
-            _ = self.upgrades.registry
+            _ = self.commands
+
+    def close(self) -> None:
+        """Leave the runs that this worker took part in; the jobs that did so are over."""
+        if self._participation is not None:
+            self._participation.leave(0.0)
+        if self._queue is not None:
+            self._queue.close()
+
+    @property
+    def _has_commands(self) -> bool:
+        """Whether there is anything where the commands should be: a worker may run in a project without any."""
+        places = self._ground.settings.commands
+        return any(
+            (self._directory / place).exists() or (isinstance(place, str) and _is_package(place))
+            for place in places
+        )
+
+
+def _is_package(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False

@@ -97,6 +97,7 @@ class WorkerProcess:
                 )
             )
             built_in = BuiltIn(ground, self._discovered, directory=self._directory)
+            stack.callback(built_in.close)
             jobs = jobs_of_worker([*built_in.scheduled(), *self._discovered.jobs], self._settings)
             built_in.check()
             consumer = self._consumer(ground, built_in)

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from upgrader.database.connect import identifier
 from upgrader.errors import LockHeldError, RunError
 from upgrader.events import EventSink
 from upgrader.model import Outcome
-from upgrader.registry import Registry, load
+from upgrader.registry import Registry
 from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport
 from upgrader.runner.stop import StopToken
@@ -46,6 +45,7 @@ class UpgradeJobs:
         ground: WorkerGround,
         *,
         directory: Path,
+        load_commands: Callable[[], Registry],
         emit: EventSink | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
@@ -53,11 +53,13 @@ class UpgradeJobs:
 
         Args:
             directory: what relative command directories are relative to.
+            load_commands: gives the commands, loaded once in a process.
             emit: told of what happens in a run, which is logged, too.
         """
         self._ground = ground
         self._settings = ground.settings
         self._directory = directory
+        self._load_commands = load_commands
         self._more = emit
         self._clock = clock
 
@@ -101,19 +103,10 @@ class UpgradeJobs:
         """Whether a window is open just now: a worker that starts within one does not wait for the next."""
         return self._window_began() is not None
 
-    @cached_property
-    def registry(self) -> Registry:
-        """The commands; loaded once, since a directory is loaded anew each time.
-
-        Raises:
-            LoadingError: with all problems at once.
-        """
-        return load(self._settings.commands, base=self._directory)
-
     def run_deferred(self) -> dict[str, Any]:
         """Run the slow steps that are pending, until the window is over; the next one goes on.
 
-        Only where nothing but slow steps is in the way: an upgrade that nobody has begun is left to its operator.
+        And nothing but those: a release that waits behind them, or that nobody has begun, is left to its operator.
 
         Raises:
             RunError: a step failed.
@@ -123,7 +116,7 @@ class UpgradeJobs:
         stop = StopToken()
         upgrader = self._upgrader(stop)
         plan = upgrader.plan(UpgradeOptions()).plan
-        deferred = [step.name for version in plan.versions for step in version.deferred]
+        deferred = [step for version in plan.versions for step in version.deferred]
         if plan.refusals or any(version.step_count for version in plan.versions):
             _logger.info("an upgrade is due, not only slow steps: it is left to `upgrader upgrade`")
             return {"outcome": "left"}
@@ -131,11 +124,16 @@ class UpgradeJobs:
             _logger.info("no slow steps are deferred")
             return {"outcome": "nothing"}
         _logger.info(
-            "%d deferred slow steps until %s: %s", len(deferred), ends.isoformat(), ", ".join(deferred)
+            "%d deferred slow steps until %s: %s",
+            len(deferred),
+            ends.isoformat(),
+            ", ".join(step.name for step in deferred),
         )
         with _stopping_at(ends, stop, self._clock):
             left = max(0.0, (ends - self._clock()).total_seconds())
-            report = _upgraded(upgrader, UpgradeOptions(include_slow=True, wait_lock_seconds=left), stop)
+            highest = max(step.version for step in deferred)
+            options = UpgradeOptions(include_slow=True, to=highest, wait_lock_seconds=left)
+            report = _upgraded(upgrader, options, stop)
         return _told(report)
 
     def refresh_status(self) -> dict[str, Any]:
@@ -159,7 +157,7 @@ class UpgradeJobs:
                 self._more(event)
 
         made = Upgrader(self._settings, base=self._directory, emit=emit, stop=stop)
-        made.registry = self.registry
+        made.registry = self._load_commands()
         return made
 
     def _window_began(self) -> datetime | None:
