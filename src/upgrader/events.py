@@ -310,3 +310,14 @@ def quiet(sink: EventSink) -> EventSink:
             broken = True
 
     return emit
+
+
+def to_each(*sinks: EventSink) -> EventSink:
+    """Give a sink that tells each of these; one that raises is not told any more, the others are."""
+    quieted = [quiet(sink) for sink in sinks]
+
+    def emit(event: Event) -> None:
+        for sink in quieted:
+            sink(event)
+
+    return emit

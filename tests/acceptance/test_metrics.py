@@ -1,10 +1,24 @@
-"""`upgrader status --format prometheus`, and what it counts."""
+"""What is measured, as others read it: Prometheus by file and by page, OpenTelemetry's collector."""
 
 from __future__ import annotations
 
+import gzip
+import signal
+import socket
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.project import Project
+from tests.support.server import wait_until
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -68,3 +82,138 @@ def test_figures_of_a_backfill(project: Project):
     assert dict(labels)["step"] == "1.0.0_Fill_1"
     assert done == 20
     assert found["upgrader_backfill_rows_estimated", labels] == 40
+
+
+class Collector:
+    """An OpenTelemetry collector over HTTP that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        bodies: list[tuple[str, bytes]] = []
+        self.bodies = bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.headers.get("Content-Encoding") == "gzip":
+                    body = gzip.decompress(body)
+                bodies.append((self.path, body))
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base names it
+                """Say nothing."""
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+
+    @property
+    def spans(self) -> list[Any]:
+        return [
+            span
+            for path, body in self.bodies
+            if path == "/v1/traces"
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    @property
+    def gauges(self) -> dict[str, int]:
+        return {
+            point.attributes[0].value.string_value: point.as_int
+            for path, body in self.bodies
+            if path == "/v1/metrics"
+            for resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if metric.name == "upgrader.jobs.waiting"
+            for point in metric.gauge.data_points
+        }
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    made = Collector()
+    made.thread.start()
+    yield made
+    made.server.shutdown()
+    made.server.server_close()
+
+
+def variables(collector: Collector) -> dict[str, str]:
+    return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.server.server_port}"}
+
+
+def test_spans_of_an_upgrade_are_sent(project: Project, collector: Collector):
+    """The run and its steps, to where OpenTelemetry's variable says; nothing is lost at the end."""
+    project.configure(app_version="1.0.0")
+    project.create_workspaces("acme")
+    project.fast("1.0.0", 1, "AddNote", "ALTER TABLE core.workspace ADD note text")
+    project.workspace("1.0.0", 2, "Fail", "SELECT 1 / 0")
+    assert project.run_cli("upgrade", env=variables(collector)).returncode == 1
+    spans = {span.name: span for span in collector.spans}
+    assert set(spans) == {"upgrade", "1.0.0_AddNote_1", "1.0.0_Fail_2"}
+    assert spans["1.0.0_Fail_2"].parent_span_id == spans["upgrade"].span_id
+    assert "DivisionByZero" in spans["1.0.0_Fail_2"].status.message
+
+
+def test_worker_shows_itself(project: Project, collector: Collector):
+    """A page with the figures of instance, queues and jobs; spans of jobs and the gauge of waiting ones."""
+    project.configure(app_version="1.0.0", worker={"modules": ["jobs"], "concurrency": 1})
+    project.create_workspaces("acme")
+    project.fast("1.0.0", 1, "AddNote", "ALTER TABLE core.workspace ADD note text")
+    project.write("jobs/mine.py", _JOBS)
+    port = free_port()
+    process = project.start_cli(
+        "worker", "--metrics-port", str(port), "--queues", "mail,worker-default", env=variables(collector)
+    )
+    try:
+
+        def page() -> str:
+            with (
+                suppress(OSError),
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer,
+            ):
+                return str(answer.read().decode())
+            return ""
+
+        done = 'upgrader_job_duration_seconds_count{job="send",outcome="done",queue="mail"} 1.0'
+        wait_until(lambda: done in page() and "upgrader_instance_health" in page())
+        found = page()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+    assert 'upgrader_instance_health{health="behind"} 1.0' in found
+    assert 'upgrader_jobs_waiting{queue="elsewhere"} 1.0' in found
+    assert 'upgrader_jobs_waiting{queue="mail"} 0.0' in found
+    assert "job send" in {span.name for span in collector.spans}
+    assert collector.gauges["elsewhere"] == 1
+
+
+_JOBS = """
+from upgrader.worker import QueueWorkerHost, queue_job_handler, queue_worker, scheduled_job
+
+
+@scheduled_job(run_on_start=True, queue_name="mail", queue_job_name="send")
+def letter():
+    return {}
+
+
+@scheduled_job(run_on_start=True, queue_name="elsewhere")
+def parcel():
+    return {}
+
+
+@queue_worker("mail")
+class Mail(QueueWorkerHost):
+    @queue_job_handler("send")
+    def send(self, job):
+        pass
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from upgrader.cli import exit_codes
 from upgrader.cli.invocation import Invocation
+from upgrader.cli.listeners import listening
 from upgrader.errors import LockHeldError
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ def run_and_report(
     from upgrader.runner.stop import StopToken
 
     stop = StopToken()
-    with _display(
-        invocation, log_format, is_verbose=is_verbose, shows_parameters=shows_parameters
-    ) as display:
-        report = _run(invocation, run, stop, display)
+    with (
+        _display(invocation, log_format, is_verbose=is_verbose, shows_parameters=shows_parameters) as display,
+        listening(invocation, display) as sink,
+    ):
+        report = _run(invocation, run, stop, sink)
     if report is None:
         return _never_begun(invocation, stop.signal_name, as_json=as_json)
     code = exit_codes.of_outcome(report.outcome, report.signal_name)

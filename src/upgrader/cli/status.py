@@ -64,7 +64,8 @@ def status(
 
 def _show_figures(invocation: Invocation) -> int:
     from upgrader.worker.metrics.exposition import exposition_text
-    from upgrader.worker.metrics.reading import read_figures
+    from upgrader.worker.metrics.reading import read_all_figures
 
-    invocation.output.show_exactly(exposition_text(read_figures(invocation.upgrader())).rstrip("\n"))
+    figures = read_all_figures(invocation.upgrader(), directory=invocation.loaded.directory)
+    invocation.output.show_exactly(exposition_text(figures).rstrip("\n"))
     return exit_codes.DONE

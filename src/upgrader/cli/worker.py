@@ -27,6 +27,10 @@ def run(
         int | None, typer.Option("--concurrency", metavar="N", min=1, help="Do N jobs of queues at a time.")
     ] = None,
     no_scheduler: Annotated[bool, typer.Option("--no-scheduler", help="Fire no ticks.")] = False,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option("--metrics-port", metavar="PORT", min=0, max=65535, help="Serve metrics; 0: do not."),
+    ] = None,
     log_format: options.LogFormatWanted = None,
 ) -> int:
     """Run scheduled jobs and queues, without HTTP.
@@ -42,5 +46,6 @@ def run(
         queues=options.listed(queues) or None,
         concurrency=concurrency,
         schedules=not no_scheduler,
+        metrics_port=metrics_port,
         log_format=log_format,
     )

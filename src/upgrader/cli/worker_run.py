@@ -7,10 +7,15 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from upgrader.cli import exit_codes
 from upgrader.cli.invocation import Invocation
 from upgrader.cli.logging import logging_to
+from upgrader.cli.telemetry import telemetry
+
+if TYPE_CHECKING:
+    from upgrader.settings import Settings
 
 
 def run_worker(
@@ -19,6 +24,7 @@ def run_worker(
     queues: Sequence[str] | None,
     concurrency: int | None,
     schedules: bool,
+    metrics_port: int | None,
     log_format: str | None,
 ) -> int:
     """Run until a signal comes; give 0 where nothing was left half done, else 1."""
@@ -35,7 +41,7 @@ def run_worker(
     ):
         for name in read_environment_files(Path.cwd(), os.environ):
             logging.getLogger("upgrader.worker").info("variables of %s are read", name)
-        settings = invocation.settings
+        settings = _with_port(invocation.settings, metrics_port)
         require_scheduler()
         log.set_up(is_kept=settings.worker.log_buffered)
         sys.stdout = AuthorPrints(output)  # what modules and jobs print is for people
@@ -49,11 +55,18 @@ def run_worker(
             concurrency=concurrency,
             schedules=schedules,
         )
-        end = process.run(stop)
+        with telemetry(output):
+            end = process.run(stop)
     if end.unfinished:
         output.flush()
         os._exit(exit_codes.FAILED)  # threads of jobs that do not end would keep the process
     return exit_codes.DONE
+
+
+def _with_port(settings: Settings, port: int | None) -> Settings:
+    if port is None:
+        return settings
+    return settings.model_copy(update={"worker": settings.worker.model_copy(update={"metrics_port": port})})
 
 
 def require_scheduler() -> None:

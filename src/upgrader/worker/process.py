@@ -21,6 +21,7 @@ from upgrader.worker.built_in import BuiltIn
 from upgrader.worker.discovery import Discovered
 from upgrader.worker.ground import WorkerGround, make_tables, open_ground
 from upgrader.worker.host import QueueWorkerHost
+from upgrader.worker.metrics.exposure import Exposure
 from upgrader.worker.registry import WorkerRegistry
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.opening import jobs_of_worker, scheduler_on
@@ -96,12 +97,15 @@ class WorkerProcess:
                     makes_tables=False,
                 )
             )
+            exposure = Exposure(ground)
+            self._ended = exposure.also_telling(self._ended)
             built_in = BuiltIn(ground, self._discovered, directory=self._directory)
             stack.callback(built_in.close)
             jobs = jobs_of_worker([*built_in.scheduled(), *self._discovered.jobs], self._settings)
             built_in.check()
             consumer = self._consumer(ground, built_in)
             make_tables(ground)  # nothing is written before all is known to be right
+            stack.enter_context(exposure.shown())
             registry = WorkerRegistry(
                 ground,
                 queues=consumer.queues if consumer else (),

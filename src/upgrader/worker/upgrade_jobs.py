@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from upgrader.api import Upgrader
-from upgrader.database.connect import identifier
 from upgrader.errors import LockHeldError, RunError
 from upgrader.events import EventSink
 from upgrader.model import Outcome
@@ -20,9 +18,10 @@ from upgrader.registry import Registry
 from upgrader.runner.options import UpgradeOptions
 from upgrader.runner.result import RunReport
 from upgrader.runner.stop import StopToken
-from upgrader.status.report import StatusReport
 from upgrader.worker.event_log import EventLog
 from upgrader.worker.ground import WorkerGround
+from upgrader.worker.metrics.kept import keep_figures
+from upgrader.worker.metrics.reading import read_figures
 from upgrader.worker.options import ScheduledJobOptions
 from upgrader.worker.running import current_job
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
@@ -138,15 +137,10 @@ class UpgradeJobs:
 
     def refresh_status(self) -> dict[str, Any]:
         """Look at the database, and keep what was seen in a table for the metrics of all workers."""
-        document = status_document(self._upgrader(StopToken()).status())
-        table = identifier(self._ground.schema, "upgrade_status")
+        figures = read_figures(self._upgrader(StopToken()))
         with self._ground.connected() as driver:
-            driver.execute(
-                f"insert into {table} (document) values (%s::jsonb) on conflict (only_row) do update"
-                " set document = excluded.document, taken_at = clock_timestamp()".encode(),
-                [json.dumps(document)],
-            )
-        return document
+            keep_figures(driver, self._ground.schema, figures)
+        return {"figures": len(figures)}
 
     def _upgrader(self, stop: StopToken) -> Upgrader:
         log = EventLog(logger="upgrader.worker.upgrade")
@@ -167,18 +161,6 @@ class UpgradeJobs:
         now = self._clock()
         ticks = CronTicks(worker.deferred_window_cron, worker.timezone)
         return latest_between(ticks, now - timedelta(seconds=worker.deferred_window_seconds), now)
-
-
-def status_document(report: StatusReport) -> dict[str, Any]:
-    """Give what the metrics need of a status: plain values by name."""
-    return {
-        "app_version": report.app_version,
-        "target": str(report.target) if report.target else None,
-        "instance": report.instance.health.value,
-        "workspaces": {health.value: count for health, count in report.summary.items()},
-        "deferred": [step.name for step in report.deferred],
-        "is_running": report.running is not None,
-    }
 
 
 @contextmanager

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from upgrader.worker.metrics.figures import Figure, figures_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from upgrader.api import Upgrader
 
 
@@ -26,3 +28,19 @@ def read_figures(upgrader: Upgrader) -> tuple[Figure, ...]:
         deferred_since=upgrader.deferred_since(report.deferred),
         now=datetime.now(UTC),
     )
+
+
+def read_all_figures(upgrader: Upgrader, *, directory: Path | None = None) -> tuple[Figure, ...]:
+    """Read them with those of the queues, where a worker has made some; writes nothing.
+
+    Args:
+        directory: what an embedded server's relative directory is relative to.
+
+    Raises:
+        UpgraderError: as `read_figures`, or the queue's database does not answer.
+    """
+    from upgrader.worker.metrics.kept import figures_of_queues
+    from upgrader.worker.queue.administration import queue_administration
+
+    with queue_administration(upgrader.settings, directory=directory) as queues:
+        return (*read_figures(upgrader), *figures_of_queues(queues.queues()))

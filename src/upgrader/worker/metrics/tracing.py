@@ -6,6 +6,7 @@ an application that has set a provider up keeps its own.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,13 +23,9 @@ _WELL = (AttemptStatus.COMPLETED, AttemptStatus.REVERTED, AttemptStatus.SKIPPED)
 ReadsWaiting = Callable[[], Mapping[str, int]]
 
 
-def is_installed() -> bool:
-    """Tell whether the library is there."""
-    try:
-        import opentelemetry.trace  # noqa: F401 - whether it can be
-    except ImportError:
-        return False
-    return True
+def is_set_up() -> bool:
+    """Tell whether this process sends what it measures somewhere; nothing is imported for it."""
+    return "opentelemetry.sdk.trace" in sys.modules
 
 
 def set_up(*, service: str = _NAME) -> Callable[[], None]:
