@@ -32,6 +32,8 @@ _ASK_SECONDS = 5.0
 _POLL_SECONDS = 0.02
 _IDLE_SECONDS = 0.3  # a lane waits so long for another chunk
 
+_SHUT_OUT = "the run has ended, or goes on without this worker"
+
 
 class Answer(StrEnum):
     """Whether a worker takes part in a run."""
@@ -214,7 +216,7 @@ class Membership:
     def _check_admission(self) -> None:
         self._check()
         if not self._board.is_admitted():
-            self._give_up("the run goes on without it")
+            self._give_up(_SHUT_OUT)
             self._check()
 
     def _tick_on(self) -> None:
@@ -260,7 +262,7 @@ class Membership:
         if standing.run == "over" or standing.run is None:
             self._give_up(None)
         elif not standing.is_admitted:
-            self._give_up("the run has ended, or goes on without it")
+            self._give_up(_SHUT_OUT)
         self._is_ending = standing.run == "ending"
         if standing.run == "ending":
             for lane in self._lanes:

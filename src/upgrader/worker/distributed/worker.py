@@ -64,7 +64,7 @@ class Participation:
         with self._lock:  # the lanes of one run join once; those of others wait for a moment
             self._members = {key: one for key, one in self._members.items() if not one.is_over}
             found = self._members.get(run_id)
-            if found is not None:
+            if found is not None or run_id in self._refused:
                 return found
             member = Membership(self._upgrader, run_id, say=self._say)
             answer = member.join()
