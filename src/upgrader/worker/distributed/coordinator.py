@@ -84,7 +84,7 @@ def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float
         def end() -> None:
             if not executor.is_open:
                 return
-            for action in (crew.dismiss, lambda: invites.withdraw(run.run_id), spare.remove):
+            for action in (lambda: invites.withdraw(run.run_id), crew.dismiss, spare.remove):
                 with suppress(Exception):  # the run has come to its end, whatever became of its connections
                     action()
 

@@ -30,6 +30,7 @@ from upgrader.worker.distributed.terms import RunTerms
 _TICK_SECONDS = 0.1
 _ASK_SECONDS = 5.0
 _POLL_SECONDS = 0.02
+_LEAVE_SECONDS = 5.0
 _IDLE_SECONDS = 0.3  # a lane waits so long for another chunk
 
 _SHUT_OUT = "the run has ended, or goes on without this worker"
@@ -165,6 +166,8 @@ class Membership:
                 idle_since = time.monotonic()
         finally:
             self._end(lane, is_usable=is_usable)
+        if self._is_leaving:  # the process may be about to end: what there is to tell is told first
+            self.wait_closed(_LEAVE_SECONDS)
 
     def leave(self) -> None:
         """End this worker's part in good order: steps in progress come to their end, the rest is for others."""
@@ -195,6 +198,9 @@ class Membership:
         with self._lock:
             self._busy -= 1
             self._free.append(lane)
+            is_last = not self._busy
+        if is_last and lane.stop.is_set():
+            self.leave()
         self._outbox.is_urgent.set()
 
     def _is_closed(self) -> bool:

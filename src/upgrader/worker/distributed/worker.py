@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 
 from upgrader.api import Upgrader
+from upgrader.errors import DatabaseUnavailableError, OperatorError
 from upgrader.worker.decorators import queue_job_handler, queue_worker
 from upgrader.worker.distributed.membership import Answer, Membership, Says
 from upgrader.worker.distributed.names import QUEUE, TAKE_PART
@@ -67,13 +68,25 @@ class Participation:
             if found is not None or run_id in self._refused:
                 return found
             member = Membership(self._upgrader, run_id, say=self._say)
-            answer = member.join()
+            answer = self._join(member)
             if answer is Answer.YES:
                 self._members[run_id] = member
                 return member
             if answer is Answer.OTHER_CODE:
                 self._refused = dict([*self._refused.items(), (run_id, None)][-_REMEMBERED:])
             return None
+
+    def _join(self, member: Membership) -> Answer:
+        try:
+            return member.join()
+        except DatabaseUnavailableError as error:  # it may be there again in a moment
+            self._say(f"takes no part in run {member.run_id}: {error.message}")
+            time.sleep(_REST_SECONDS)
+            return Answer.OVER
+        except OperatorError as error:  # commands that cannot be loaded, for example
+            told = "; ".join([error.message, *(one.message for one in getattr(error, "problems", ()))])
+            self._say(f"takes no part in run {member.run_id}: {told}")
+            return Answer.OTHER_CODE
 
 
 @queue_worker(QUEUE)
