@@ -36,7 +36,7 @@ class NoInvitations:
     def invite(self, run_id: str, count: int) -> None:
         """Do nothing."""
 
-    def withdraw(self, run_id: str) -> None:
+    def withdraw(self) -> None:
         """Do nothing."""
 
 

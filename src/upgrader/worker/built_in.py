@@ -21,6 +21,7 @@ from upgrader.worker.upgrade_jobs import UpgradeJobs
 from upgrader.worker.workspace_events.discovered import delivery_of
 
 _logger = logging.getLogger("upgrader.worker")
+_LEAVE_SECONDS = 2.0  # to tell the coordinators of runs in which nothing is at work
 
 
 class BuiltIn:
@@ -86,7 +87,7 @@ class BuiltIn:
     def close(self) -> None:
         """Leave the runs that this worker took part in; the jobs that did so are over."""
         if self._participation is not None:
-            self._participation.leave(0.0)
+            self._participation.leave(_LEAVE_SECONDS)
         if self._queue is not None:
             self._queue.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float
         def end() -> None:
             if not executor.is_open:
                 return
-            for action in (lambda: invites.withdraw(run.run_id), crew.dismiss, spare.remove):
+            actions: list[Callable[[], None]] = [invites.withdraw, crew.dismiss, spare.remove]
+            for action in actions:
                 with suppress(Exception):  # the run has come to its end, whatever became of its connections
                     action()
 

@@ -37,7 +37,7 @@ class Invites(Protocol):
     def invite(self, run_id: str, count: int) -> None:
         """See to it that so many invitations wait, one for each lane."""
 
-    def withdraw(self, run_id: str) -> None:
+    def withdraw(self) -> None:
         """Take back those that nobody has taken."""
 
 

@@ -63,7 +63,7 @@ class QueueInvitations:
             if added is not None:
                 self._numbers.add(added)
 
-    def withdraw(self, run_id: str) -> None:  # noqa: ARG002 - one process has one run at a time
+    def withdraw(self) -> None:
         """Take back those that nobody has taken."""
         function = identifier(self._queue.schema, "procrastinate_cancel_job_v1").replace("%", "%%")
         with suppress(psycopg.Error, UpgraderError), self._connection.use() as driver:
