@@ -104,7 +104,8 @@ class Backfills:
             BackfillStopped: it ended between two batches.
         """
         change = BatchChange(update=update, set_=set_, from_=from_, where=where)
-        walk = self._walk(table, key, label, batch_size, left=change.left_sql if where is not None else None)
+        left = change.left_sql if where is not None else None
+        walk = self._walk(table, key, label, batch_size, left=left, changes=change.columns)
         walk.start(lambda connection, table: _try_on_nothing(change, connection, table))
         while not walk.is_finished:
             try:
@@ -188,6 +189,7 @@ class Backfills:
         batch_size: int | None,
         *,
         left: LeftQuery | None = None,
+        changes: frozenset[str] = frozenset(),
     ) -> Walk:
         name = self.label_prefix + (label if label is not None else table.strip())
         if batch_size is not None and batch_size < 1:
@@ -203,7 +205,7 @@ class Backfills:
             pacer = self._pacers[name] = self.make_pacer(batch_size)
         wanted = key if key is None or isinstance(key, str) else tuple(key)
         parts = replace(self.parts, pacer=pacer, governor=self.make_governor())
-        walk = Walk(Given(table, name, wanted, left), parts)
+        walk = Walk(Given(table, name, wanted, left, changes), parts)
         self._walks.append(walk)
         return walk
 

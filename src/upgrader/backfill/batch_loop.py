@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from sqlalchemy import Connection
 from upgrader.backfill.control import BackfillStopped
 from upgrader.backfill.ranges import keys_in
 from upgrader.backfill.walk import OpenBatch, Walk
+from upgrader.database.guard import NOTE
+from upgrader.errors import StepError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class BatchLoop:
         self._walk = walk
         self.stopped: BackfillStopped | None = None
         self._open: AbstractContextManager[OpenBatch] | None = None
+        self._noted: MutableMapping[Any, Any] | None = None
 
     def __iter__(self) -> BatchLoop:
         """Give itself: it is gone through once."""
@@ -123,6 +127,9 @@ class BatchLoop:
         opening = self._walk.batch()
         opened = opening.__enter__()
         self._open = opening
+        if opened.key.is_ctid and not self._walk.parts.ground.is_trial:
+            self._noted = opened.connection.info
+            self._noted[NOTE] = _refuse_savepoint
         if not opened.stretch.rows:
             return Batch(opened.connection, (), "")
         opened.look.end()
@@ -132,14 +139,21 @@ class BatchLoop:
         keys = tuple(row[0] for row in rows) if len(opened.key.columns) < 2 else tuple(map(tuple, rows))
         return Batch(opened.connection, keys, opened.stretch.range.condition(opened.table.qualified))
 
-    def _close(self) -> None:
+    def _take_open(self) -> AbstractContextManager[OpenBatch] | None:
         opening, self._open = self._open, None
+        noted, self._noted = self._noted, None
+        if noted is not None:
+            noted.pop(NOTE, None)
+        return opening
+
+    def _close(self) -> None:
+        opening = self._take_open()
         if opening is not None:
             opening.__exit__(None, None, None)
 
     def _abandon(self, error: Exception) -> Exception:
         """Roll the batch at hand back; give what its end makes of the error (a lost connection, for example)."""
-        opening, self._open = self._open, None
+        opening = self._take_open()
         if opening is None:
             return error
         try:
@@ -147,3 +161,17 @@ class BatchLoop:
         except Exception as raised:
             return raised
         return error
+
+
+def _refuse_savepoint(statement: str) -> None:
+    """Let no rows be written under the number of a savepoint: the walk by ctid tells its own by their transaction.
+
+    Raises:
+        StepError: the statement sets one.
+    """
+    if statement.lstrip()[:9].lower() == "savepoint":
+        raise StepError(
+            "a batch by ctid may not use savepoints (begin_nested()): rows that it changes inside of one come up again"
+            " as those of others, and would be changed twice",
+            hint="do without them, or give the table a unique key over NOT NULL columns",
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -75,6 +75,23 @@ class WalkKey:
     def names(self) -> tuple[str, ...]:
         """The names of its columns."""
         return tuple(column.name for column in self.columns)
+
+    def check_kept(self, changed: Collection[str], table: WalkedTable) -> None:
+        """Make sure that no row moves along the key while it is followed: it would be changed twice, or never.
+
+        Args:
+            changed: the columns that get another value.
+
+        Raises:
+            StepError: one of them is of the key.
+        """
+        moving = [name for name in self.names if name in changed]
+        if moving:
+            raise StepError(
+                f"the backfill of {table} changes {', '.join(moving)}, and walks along it:"
+                " a row would be changed twice, or never",
+                hint="name another unique key with key=, or change it in one statement",
+            )
 
     def __str__(self) -> str:
         return ", ".join(self.names) or BY_CTID

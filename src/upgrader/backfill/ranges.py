@@ -128,18 +128,22 @@ def upper_end(table: WalkedTable, key: WalkKey) -> str:
 
 
 def end_of_batch(table: WalkedTable, left: KeyRange, rows: int) -> str:
-    """Give the query for the key of the row number `rows` of what is left, as texts; no row where there are fewer."""
+    """Give the query for the key of the row number `rows` of what is left, as texts; no row where there are fewer.
+
+    Its last column is the table that has the name now.
+    """
     columns = [_Place.of(column, table.qualified).text for column in left.key.columns]
     return (
-        f"select {_texts(columns)} from {table.in_from} where {left.condition(table.qualified)}"
-        f" order by {', '.join(columns)} offset {rows - 1} limit 1"
+        f"select {_texts(columns)}, {_present(table)}::oid from {table.in_from}"
+        f" where {left.condition(table.qualified)} order by {', '.join(columns)} offset {rows - 1} limit 1"
     )
 
 
 def count_of(table: WalkedTable, counted: KeyRange) -> str:
-    """Give the query for the number of rows in a range, and for the file in which the table is stored now."""
+    """Give the query for the number of rows in a range, the table that has the name now, and the file it is in."""
+    present = _present(table)
     return (
-        f"select count(*), coalesce(pg_relation_filenode({table.oid}), 0) from {table.in_from}"
+        f"select count(*), {present}::oid, coalesce(pg_relation_filenode({present}), 0) from {table.in_from}"
         f" where {counted.condition(table.qualified)}"
     )
 
@@ -154,6 +158,10 @@ def keys_in(table: WalkedTable, wanted: KeyRange) -> str:
         f"select {', '.join(columns)} from {table.in_from} where {wanted.condition(table.qualified)}"
         f" order by {', '.join(columns)}"
     )
+
+
+def _present(table: WalkedTable) -> str:
+    return f"{literal(table.qualified)}::regclass"
 
 
 def _texts(columns: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ from upgrader.database.statements import bare_statements
 from upgrader.errors import StepError
 
 _PLACE = re.compile(r"\{\s*(?:(?P<alias>[^{}]+?)\.)?batch\s*\}")
+_QUOTED = re.compile(r'"(?:[^"]|"")+"')
 _EXAMPLE = 'update="UPDATE core.invoice SET total = net + tax WHERE {batch} AND total IS NULL"'
 
 
@@ -59,6 +60,12 @@ class BatchChange:
                     f"{part!r} in a backfill is no SQL",
                     hint='values are SQL expressions as text: "0", "\'new\'"',
                 )
+
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that `set_` gives another value, as the catalog has their names."""
+        given = (self.set_ or {}).items()
+        return frozenset(_name(column) for column, value in given if _name(value) != _name(column))
 
     def sql(self, table: WalkedTable, batch: KeyRange | None) -> str:
         """Give the statement for the rows of a range; without a range for none at all."""
@@ -116,6 +123,12 @@ def _check_update(statement: str) -> None:
         raise StepError(
             "update= of the backfill says nowhere which rows a batch has: {batch} is missing", hint=_EXAMPLE
         )
+
+
+def _name(sql: str) -> str:
+    """Give the name that stands in SQL, without what it is qualified with; anything else as it is."""
+    last = sql.strip().rpartition(".")[2]
+    return last[1:-1].replace('""', '"') if _QUOTED.fullmatch(last) else last.lower()
 
 
 def _condition(batch: KeyRange | None, prefix: str) -> str:

@@ -70,7 +70,11 @@ class StretchFinder(Protocol):
         """Give the end of the walk as it is now; None where there is no row."""
 
     def find(self, look: Look, checkpoint: Checkpoint, rows: int) -> Stretch:
-        """Give the next stretch after a checkpoint, of about `rows` rows."""
+        """Give the next stretch after a checkpoint, of about `rows` rows.
+
+        Raises:
+            StepError: the table is not what it was.
+        """
 
 
 class KeyStretches:
@@ -87,13 +91,16 @@ class KeyStretches:
     def find(self, look: Look, checkpoint: Checkpoint, rows: int) -> Stretch:
         """Give the next stretch."""
         left = KeyRange(self._key, checkpoint.last_key, checkpoint.upper_key)
-        end = look.row(end_of_batch(self._table, left, rows))
-        if end is not None:
+        found = look.row(end_of_batch(self._table, left, rows))
+        if found is not None:
+            end = found[:-1]
+            _check_present(self._table, found[-1])
             return Stretch(
                 KeyRange(self._key, checkpoint.last_key, end), rows, is_last=end == checkpoint.upper_key
             )
         counted = look.row(count_of(self._table, left))
         assert counted is not None
+        _check_present(self._table, counted[1])
         return Stretch(left, int(counted[0]), is_last=True)
 
 
@@ -120,11 +127,7 @@ class PageStretches:
         return found if found is not None and found != ("0",) else None
 
     def find(self, look: Look, checkpoint: Checkpoint, rows: int) -> Stretch:
-        """Give the next stretch.
-
-        Raises:
-            StepError: the table was rewritten.
-        """
+        """Give the next stretch."""
         if checkpoint.walk >= FIRST_SWEEP:
             own = _own(checkpoint)
             return Stretch(
@@ -150,12 +153,22 @@ class PageStretches:
         wanted = KeyRange(self._key, (str(first),), (str(end),), _own(checkpoint), self._since)
         counted = look.row(count_of(self._table, wanted))
         assert counted is not None
-        if int(counted[1]) != checkpoint.filenode:
+        _check_present(self._table, counted[1])
+        if int(counted[2]) != checkpoint.filenode:
             raise StepError(
                 f"{self._table} was rewritten while it was walked by ctid: its rows lie elsewhere",
                 hint="begin again at its first row: upgrader upgrade … --restart-backfill",
             )
         return Stretch(wanted, int(counted[0]), is_last)
+
+
+def _check_present(table: WalkedTable, oid: str) -> None:
+    if int(oid) != table.oid:
+        raise StepError(
+            f"the name {table} has become that of another table while it was walked",
+            hint="begin again at its first row: upgrader upgrade … --restart-backfill; or, if it holds the same rows,"
+            " changed as far as the walk has come, go on with --keep-checkpoint",
+        )
 
 
 def _own(checkpoint: Checkpoint) -> tuple[int, ...]:

@@ -20,7 +20,8 @@ select c.oid::bigint, n.nspname, c.relname, c.relkind, coalesce(pg_relation_file
             then l.reltuples / l.relpages * pg_relation_size(l.oid) / current_setting('block_size')::float8 end)::bigint
        from pg_class l where l.oid = c.oid and c.relkind = 'r'
           or c.relkind = 'p' and l.oid in (select relid from pg_partition_tree(c.oid) where isleaf)),
-    case when c.relkind = 'r' then pg_relation_size(c.oid) / current_setting('block_size')::bigint else 0 end
+    case when c.relkind = 'r' then pg_relation_size(c.oid) / current_setting('block_size')::bigint else 0 end,
+    row_security_active(c.oid)
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.oid = to_regclass(%s)
 """
@@ -42,6 +43,7 @@ class WalkedTable:
         is_only: its inheritance children are left alone.
         rows_estimated: by the planner's statistics and its present size; None where there are none.
         pages: how large it is; 0 for a partitioned one.
+        is_filtered: row-level security hides rows of it from this role, or may.
     """
 
     oid: int
@@ -52,6 +54,7 @@ class WalkedTable:
     is_only: bool = False
     rows_estimated: int | None = None
     pages: int = 0
+    is_filtered: bool = False
 
     @property
     def most_rows(self) -> int:
@@ -91,8 +94,10 @@ def find_table(driver: psycopg.Connection, given: str) -> WalkedTable:
         ) from error
     if row is None:
         raise StepError(f"there is no table {name} to backfill", hint="name it with its schema: core.invoice")
-    oid, schema, relname, kind, filenode, has_children, persistence, rows, pages = row
-    table = WalkedTable(oid, schema, relname, filenode, kind == "p", match is not None, rows, pages)
+    oid, schema, relname, kind, filenode, has_children, persistence, rows, pages, is_filtered = row
+    table = WalkedTable(
+        oid, schema, relname, filenode, kind == "p", match is not None, rows, pages, is_filtered
+    )
     if kind not in ("r", "p"):
         raise StepError(
             f"{table} is {_KINDS.get(kind, 'no table')} and cannot be walked in batches",

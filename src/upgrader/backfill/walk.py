@@ -66,12 +66,14 @@ class Given:
     Attributes:
         key: the name of a unique key, its columns, or `ctid`; None chooses.
         left: gives the query for the rows of a range that are still to be changed, where `where` tells them.
+        changes: the columns that get another value, where that is known.
     """
 
     table: str
     label: str
     key: str | tuple[str, ...] | None = None
     left: Callable[[WalkedTable, KeyRange], str] | None = None
+    changes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ class Walk:
         parts, driver = self.parts, self.parts.ground.driver
         self._table = find_table(driver, self.given.table)
         self._key = find_key(driver, self._table, self.given.key)
+        self._key.check_kept(self.given.changes, self._table)
         found = parts.checkpoints.find(self.given.label)
         if found is not None:
             found.check(self._table, self._key, is_kept=parts.keeps_checkpoint)
@@ -201,6 +204,8 @@ class Walk:
             found = parts.checkpoints.create(self._begin(upper))
             if self._key.is_ctid and self.given.left is None and upper is not None:
                 self._warn_of_ctid()
+            if self._table.is_filtered and upper is not None:
+                self._warn_of_hidden_rows()
         look.end()
         return found
 
@@ -380,6 +385,15 @@ class Walk:
             batches=checkpoint.batches,
             batch_rows=self.parts.pacer.rows,
             rows_per_second=self.parts.pacer.rows_per_second,
+        )
+
+    def _warn_of_hidden_rows(self) -> None:
+        self.parts.emit(
+            Notice(
+                f"row-level security of {self._table} holds for this role: rows that its policies hide are left as they"
+                " are; let the role have BYPASSRLS, or use the table's owner, unless the policies show it every row",
+                "warning",
+            )
         )
 
     def _warn_of_ctid(self) -> None:

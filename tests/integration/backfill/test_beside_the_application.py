@@ -9,11 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
+import pytest
 
 from tests.integration.backfill.place import COUNT_UP, counters, error_of, make_items, upgrade
 from tests.support.project import Project
-from tests.support.server import wait_until
-from upgrader.events import Event, StepRetried
+from tests.support.server import Role, wait_until
+from upgrader.backfill.options import BackfillOptions, Resumption
+from upgrader.events import BackfillMoved, Event, Notice, StepRetried
 from upgrader.model import Outcome
 from upgrader.testing import RecordingSink
 
@@ -217,3 +219,49 @@ def test_a_statement_timeout_halves_the_batch(project: Project):
     assert upgrade(project, emit=sink).outcome is Outcome.DONE
     assert "statement timeout" in {event.reason for event in sink.of(StepRetried)}
     assert counters(project) == [(1, 64)]
+
+
+@pytest.mark.parametrize("key", ["primary key", ""])
+def test_a_table_that_takes_the_name_of_the_one_that_is_walked(project: Project, key: str):
+    """It is found before the next batch: what the walk has done was done to the other one."""
+    make_items(project, 200, key=key)
+    is_swapped = threading.Event()
+
+    def swap(event: Event) -> None:
+        if isinstance(event, BackfillMoved) and not is_swapped.is_set():
+            is_swapped.set()
+            with project.connect() as connection:
+                connection.execute(
+                    f"begin; alter table item rename to old; create table item (id int {key}, note text,"
+                    " counter int not null default 0); insert into item select id, note from old; commit".encode()
+                )
+
+    project.slow("1.0.0", 1, "Fill", migrate=COUNT_UP)
+    text = error_of(upgrade(project, emit=swap))
+    assert "the name public.item has become that of another table" in text
+    assert "--restart-backfill" in text
+    options = BackfillOptions(resumption=Resumption.RESTART)
+    assert upgrade(project, backfill=options).outcome is Outcome.DONE
+    assert counters(project) == [(1, 200)]
+
+
+@pytest.mark.parametrize("is_superuser", [True, False])
+def test_rows_that_a_policy_hides_are_not_passed_over_in_silence(
+    project: Project, make_role: Callable[..., Role], is_superuser: bool
+):
+    """A role for which row-level security holds is told that it may not see every row."""
+    make_items(project, 20)
+    with project.connect() as connection:
+        connection.execute(
+            "alter table item enable row level security; create policy few on item using (id <= 5);"
+            "grant all on item to public; do $$ begin"
+            " execute format('grant create on database %I to public', current_database()); end $$"
+        )
+    if not is_superuser:
+        project.configure(database_url=make_role().url(project.database_url))
+    project.slow("1.0.0", 1, "Fill", migrate=COUNT_UP)
+    sink = RecordingSink()
+    assert upgrade(project, emit=sink).outcome is Outcome.DONE
+    told = [notice.message for notice in sink.of(Notice) if "row-level security" in notice.message]
+    assert bool(told) is not is_superuser
+    assert counters(project) == ([(1, 20)] if is_superuser else [(0, 15), (1, 5)])

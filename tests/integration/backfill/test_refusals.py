@@ -6,6 +6,8 @@ import pytest
 
 from tests.integration.backfill.place import counters, error_of, make_items, upgrade
 from tests.support.project import Project
+from upgrader.backfill.options import BackfillOptions, Resumption
+from upgrader.model import Outcome
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,8 @@ from tests.support.project import Project
         ('ctx.backfill("view", set_={"a": "1"})', "is a view and cannot be walked"),
         ('ctx.backfill("parent", set_={"a": "1"})', "has inheritance children"),
         ('ctx.backfill("parts", set_={"a": "1"})', "is partitioned and has no key"),
+        ('ctx.backfill("item", set_={"note": "\'x\'", "id": "id + 5"})', "changes id, and walks along it"),
+        ('ctx.backfill("item", set_={"\\"id\\"": "id + 5"})', "changes id, and walks along it"),
         ('ctx.backfill("item", set_={"none": "1"})', 'column "none" of relation "item" does not exist'),
         (
             'ctx.backfill("item", set_={"note": "note"}); ctx.backfill("item", set_={"note": "note"})',
@@ -66,6 +70,33 @@ def test_refusals(project: Project, call: str, words: str):
     text = error_of(upgrade(project))
     assert words in text
     assert "hint:" in text or "SQLSTATE" in text
+
+
+def test_a_key_that_keeps_its_value_may_be_set(project: Project):
+    """To touch every row, for its triggers."""
+    make_items(project, 20)
+    project.slow(
+        "1.0.0", 1, "Fill", migrate='ctx.backfill("item", set_={"ID": "item.id", "counter": "counter + 1"})'
+    )
+    assert upgrade(project).outcome is Outcome.DONE
+    assert counters(project) == [(1, 20)]
+
+
+def test_savepoints_in_a_batch_by_ctid(project: Project):
+    """Rows that are written in one could not be told from those of others; with a key that makes no difference."""
+    make_items(project, key="")
+    body = """
+for batch in ctx.batches("item", batch_size=10):
+    with batch.connection.begin_nested():
+        batch.connection.execute(text(f"update item set counter = counter + 1 where {batch.where}"))
+"""
+    project.slow("1.0.0", 1, "Fill", migrate=body)
+    assert "a batch by ctid may not use savepoints" in error_of(upgrade(project))
+    assert counters(project) == [(0, 100)]
+    with project.connect() as connection:
+        connection.execute("alter table item add primary key (id)")
+    assert upgrade(project, backfill=BackfillOptions(resumption=Resumption.RESTART)).outcome is Outcome.DONE
+    assert counters(project) == [(1, 100)]
 
 
 def test_other_keys_and_tables_that_can_be_walked(project: Project):
