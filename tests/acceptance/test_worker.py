@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
+import psycopg
 import pytest
 
 from tests.support.project import Project
@@ -423,6 +424,72 @@ def test_each_tick_once_whoever_is_killed(jobs: Project, start: Callable[..., su
     missing = set(range(int(ticks[0]), int(ticks[-1]) + 1)) - {int(tick) for tick in ticks}
     assert missing == set()
     assert len(runs) >= len(ticks) - 4  # a worker that was killed within its run
+
+
+def test_each_queued_tick_once_whoever_is_killed(
+    jobs: Project, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Three workers, one of them SIGKILLed every second: for each tick one job, and each job is done in the end."""
+    jobs.write("jobs/mine.py", JOBS.replace('name="letter"', 'name="letter", cron="* * * * * *"'))
+    quick = {
+        "UPGRADER_WORKER__HEARTBEAT_SECONDS": "0.5",
+        "UPGRADER_WORKER__STALLED_SECONDS": "2",
+        "UPGRADER_WORKER__RESCUE_SECONDS": "0.5",
+        "UPGRADER_WORKER__POLL_SECONDS": "0.5",
+    }
+    workers = [start(**quick) for _ in range(3)]
+    wait_until(lambda: len(_ticks(jobs, "letter")) >= 2)
+    for turn in range(6):
+        workers[turn % 3].kill()
+        workers[turn % 3].wait()
+        workers[turn % 3] = start(**quick)
+        time.sleep(1)  # the ticks' own rhythm
+    calm = len(_ticks(jobs, "letter")) + 3
+    wait_until(lambda: len(_ticks(jobs, "letter")) >= calm)
+    stopped = start("--no-scheduler", **quick)
+    for worker in workers:
+        assert _end(worker)[0] == 0
+    sent = "select count(*), count(*) filter (where status = 'succeeded') from upgrader_worker.procrastinate_jobs"
+    wait_until(lambda: (found := jobs.query(f"{sent} where task_name = 'send'")[0])[0] == found[1])
+    assert _end(stopped)[0] == 0
+    ticks = _ticks(jobs, "letter")
+    assert {outcome for *_, outcome in ticks} == {"queued"}
+    assert jobs.query(f"{sent} where task_name = 'send'") == [(len(ticks), len(ticks))]
+
+
+def test_it_lives_through_a_database_that_goes_away(
+    jobs: Project, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """Nobody is let in for a while: scheduler, queue and registry say so, and go on afterwards."""
+    process = start(UPGRADER_WORKER__HEARTBEAT_SECONDS="0.3", UPGRADER_WORKER__POLL_SECONDS="0.5")
+    wait_until(lambda: len(_ticks(jobs, "often")) >= 2)
+    with psycopg.connect(jobs.database_url) as own:
+        name, admin_url = own.info.dbname, own.info.dsn
+    with psycopg.connect(admin_url, dbname="postgres", autocommit=True) as admin:
+        admin.execute(f'alter database "{name}" allow_connections false'.encode())
+        admin.execute(
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [name]
+        )
+        time.sleep(2)  # the outage
+        admin.execute(f'alter database "{name}" allow_connections true'.encode())
+    before = len(_ticks(jobs, "often"))
+    wait_until(lambda: len(_ticks(jobs, "often")) >= before + 3)
+    assert jobs.run_cli("jobs", "trigger", "letter").returncode == 0
+    done = (
+        "select 1 from upgrader_worker.procrastinate_jobs where task_name = 'send' and status = 'succeeded'"
+    )
+    wait_until(lambda: jobs.query(done) != [])
+    wait_until(
+        lambda: (
+            jobs.query("select seen_at > now() - interval '1 second' from upgrader_worker.worker")
+            == [(True,)]
+        )
+    )
+    code, told = _end(process)
+    assert code == 0, told
+    assert told.count("the scheduler cannot use its database") == 1
+    assert "the scheduler can use its database again" in told
+    assert "Traceback" not in told
 
 
 def test_a_worker_that_slept_fires_the_latest_tick_alone(

@@ -253,12 +253,13 @@ def _deferred_only(plan: Plan) -> list[PlannedVersion]:
 
 
 def count_tables(lock: RunLock) -> int:
-    """Count the tables of the database that are not PostgreSQL's or the history's own, as far as visible."""
+    """Count the tables of the database that are not PostgreSQL's, the history's or the workers', as far as visible."""
     row = lock.driver.execute(
         "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace"
         " where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
         " and not exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'history'"
         " and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'scope'))"
-        " and not exists (select from pg_class q where q.relnamespace = n.oid and q.relname = 'queue_layout')"
+        " and not exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'tick'"
+        " and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'upgrade_status'))"
     ).fetchone()
     return int(row[0]) if row else 0

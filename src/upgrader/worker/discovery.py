@@ -201,7 +201,8 @@ class _Finding:
                 Problem(f"{target!r} is no class or function", (), "hand in the class or function itself")
             )
             return
-        self._take_value(target, name, JobOrigin(module.__name__, None, ""))
+        inner = getattr(target, "__qualname__", "").rpartition(".")[0]
+        self._take_value(target, name, JobOrigin(module.__name__, inner or None, ""))
         if (len(self.members), len(self.workers)) == before:
             message = f"{name} has nothing decorated in it"
             self.problems.append(Problem(message, (_place(target),), "put @scheduled_job on it or a method"))
@@ -276,7 +277,7 @@ class _Finding:
                 options=options,
                 call=call,
                 place=member.place,
-                origin=member.origin,
+                origin=member.origin if _can_be_found(member.origin) else None,
             )
 
 
@@ -293,6 +294,11 @@ def _unfit(member: Member, call: Callable[..., Any]) -> Iterator[Problem]:
         yield Problem(message, (member.place,), "give its parameters defaults, or take them out")
     except ValueError:  # something built in has no signature to look at
         return
+
+
+def _can_be_found(origin: JobOrigin) -> bool:
+    """Tell whether another process can load it: not what stands in a function, or in the program that was started."""
+    return "<locals>" not in (origin.owner or "") and origin.module != "__main__"
 
 
 def _declares(function: Any) -> bool:

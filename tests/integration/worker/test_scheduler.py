@@ -19,6 +19,7 @@ import psycopg
 import pytest
 
 from tests.support.server import wait_until
+from upgrader.errors import LoadingError
 from upgrader.settings import Settings
 from upgrader.worker import current_job, scheduled_job
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
@@ -87,7 +88,7 @@ def test_it_describes_its_jobs(scheduler: Schedulers) -> None:
         def nightly(self) -> None: ...
 
         @scheduled_job(interval=timedelta(minutes=2), retries=2, retry_delay=3, timeout=9, max_random_delay=4)
-        def often(self) -> None: ...
+        async def often(self) -> None: ...
 
         @scheduled_job(enabled=False, cron="* * * * *", prevent_overlap=False)
         def off(self) -> None: ...
@@ -410,6 +411,25 @@ def test_what_is_raised_in_a_child_comes_back(timed: tuple[Scheduler, Any]) -> N
     assert str(strange.error) == "Refused: 1 2"
     dead = timed[0].trigger_now("Timed.dies")
     assert "SIGKILL" in str(dead.error)
+
+
+def test_a_timeout_that_could_end_nothing_is_refused(scheduler: Schedulers) -> None:
+    """A class within a function: the child process could not find it. A coroutine needs no child."""
+
+    class Local:
+        @scheduled_job(timeout=5)
+        def local(self) -> None: ...
+
+    class Cancellable:
+        @scheduled_job(timeout=5)
+        async def local(self) -> str:
+            return "ran"
+
+    with pytest.raises(LoadingError) as raised, scheduler(Local):
+        pass
+    assert "cannot find it" in raised.value.problems[0].message
+    with scheduler(Cancellable) as made:
+        assert made.trigger_now("Cancellable.local").result == "ran"
 
 
 def test_a_child_ends_with_its_worker(tmp_path: Path, database_url: str) -> None:

@@ -158,7 +158,10 @@ def resolve(
     problems = [*_collisions(jobs), *(problem for job in jobs for problem in _problems(job))]
     if problems:
         raise LoadingError(problems, where="the modules of jobs")
-    return tuple(_resolved(job, defaults, default_queue, timezone) for job in jobs)
+    resolved = tuple(_resolved(job, defaults, default_queue, timezone) for job in jobs)
+    if problems := [problem for job in resolved for problem in _out_of_reach(job)]:
+        raise LoadingError(problems, where="the modules of jobs")
+    return resolved
 
 
 def _resolved(
@@ -210,6 +213,17 @@ def _collisions(jobs: Sequence[DiscoveredScheduledJob]) -> Iterator[Problem]:
 def _problems(job: DiscoveredScheduledJob) -> Iterator[Problem]:
     for message, remedy in (*_of_the_name(job), *_of_the_schedule(job.options), *_of_the_rest(job.options)):
         yield Problem(f"job {job.name!r}: {message}", (job.place,), remedy)
+
+
+def _out_of_reach(job: ScheduledJob) -> Iterator[Problem]:
+    """Tell of a timeout that could not end its job."""
+    found = job.found
+    if job.timeout_seconds is not None and found.origin is None and not found.is_coroutine:
+        yield Problem(
+            f"job {job.name!r} has a timeout, and stands where the process that it would run in cannot find it",
+            (found.place,),
+            "move it to the top level of a module that can be imported, make it an async def, or give timeout=0",
+        )
 
 
 _Complaint = tuple[str, str]
