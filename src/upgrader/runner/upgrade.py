@@ -259,6 +259,7 @@ def count_tables(lock: RunLock) -> int:
         " where c.relkind in ('r', 'p') and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'"
         " and not exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'history'"
         " and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'scope'))"
+        " and not exists (select from pg_class q where q.relnamespace = n.oid and q.relname = 'queue_layout')"
         " and not exists (select from pg_class m where m.relnamespace = n.oid and m.relname = 'tick'"
         " and exists (select from pg_class t where t.relnamespace = n.oid and t.relname = 'upgrade_status'))"
     ).fetchone()
