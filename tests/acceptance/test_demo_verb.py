@@ -34,6 +34,28 @@ def test_prepare_makes_the_database_to_go_on_with(project: Project):
     assert_code(project.run_cli("status", "--exit-code"), 0)
 
 
+def test_demo_with_three_workers_one_of_which_is_killed(project: Project):
+    """The same show: the others do its part, and nothing is lost or done twice."""
+    result = project.run_cli("--database-url", project.database_url, "demo", "--distributed", timeout=300)
+    assert_code(result, 0)
+    told = result.stdout + result.stderr
+    for words in ("kill -9", "lost: ", "was lost", "takes part", "Nothing was lost"):
+        assert words in told, told
+    after = figures(project)
+    assert sum(count for count, _ in after.values()) == CITIES
+    assert sum(population for _, population in after.values()) == POPULATION
+    completed = attempts(project, "completed")
+    assert len(completed) == len({(step, workspace) for step, workspace, *_ in completed})
+    assert len(attempts(project, "failed")) == 1
+    left = "select from pg_stat_activity where application_name like 'upgrader%' and datname = current_database()"
+    assert project.query(left) == []
+
+
+def test_distributed_and_prepare_exclude_each_other(project: Project):
+    """Refused."""
+    assert_error(project.run_cli("demo", "--distributed", "--prepare"), 2, "--distributed")
+
+
 def test_keep_and_prepare_exclude_each_other(project: Project):
     """Refused."""
     assert_error(project.run_cli("demo", "--keep", "--prepare"), 2, "--keep")

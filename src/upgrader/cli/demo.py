@@ -18,6 +18,10 @@ def demo(
     prepare: Annotated[
         bool, typer.Option("--prepare", help="Only make the database of 1.20.0, where the settings say.")
     ] = False,
+    distributed: Annotated[
+        bool,
+        typer.Option("--distributed", help="Let three worker processes do it, one of which is killed."),
+    ] = False,
 ) -> int:
     """Show the whole thing on real data.
 
@@ -25,12 +29,17 @@ def demo(
     repair on the way.
     """
     from upgrader.cli.demo_place import demo_place, prepare_only
-    from upgrader.cli.demo_show import show
+    from upgrader.cli.demo_show import show, show_distributed
 
     invocation = Invocation.of(context)
     if keep and prepare:
         raise OperatorError("--keep and --prepare exclude each other", hint="--prepare keeps what it makes")
+    if distributed and prepare:
+        raise OperatorError(
+            "--distributed and --prepare exclude each other",
+            hint="after --prepare: upgrader worker, and upgrader upgrade --distributed in another terminal",
+        )
     if prepare:
         return prepare_only(invocation)
     with demo_place(invocation, keep=keep) as place:
-        return show(place)
+        return show_distributed(place) if distributed else show(place)

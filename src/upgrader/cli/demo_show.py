@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from upgrader.demo.fault import Fault
 
 _PROMPT = "$"
+_FLAGS = "--include-slow --distributed"
 
 
 def show(place: DemoPlace) -> int:
@@ -31,6 +32,42 @@ def show(place: DemoPlace) -> int:
         return code
     _status(place)
     return _proof(place)
+
+
+def show_distributed(place: DemoPlace) -> int:
+    """Play the demo with three worker processes, of which one is killed in the first run. Give the exit code."""
+    from upgrader.cli.demo_workers import WORKERS, demo_workers, killing_one
+
+    fault = _before(place)
+    _chapter(place, f"2. {WORKERS} workers", "upgrader worker --concurrency 2")
+    _say(
+        place,
+        "They may run on any machines that reach the database and have the same commands. Here they are processes"
+        " of this one; the first upgrade below is theirs, and one of them is killed in the middle of it.",
+    )
+    with demo_workers(place) as workers:
+        with killing_one(place, workers):
+            _chapter(place, "3. The upgrade", f"upgrader upgrade {_FLAGS}")
+            code = _run_distributed(place)
+        if code != exit_codes.FAILED:
+            return code
+        _barrier(place)
+        _repair(place, fault)
+        _chapter(place, "6. The same command again goes on where it was", f"upgrader upgrade {_FLAGS}")
+        code = _run_distributed(place)
+    if code != exit_codes.DONE:
+        return code
+    _status(place)
+    return _proof(place)
+
+
+def _run_distributed(place: DemoPlace) -> int:
+    from upgrader.cli.distributed import upgrading
+    from upgrader.cli.run import run_and_report
+    from upgrader.runner.options import UpgradeOptions
+
+    run = upgrading(UpgradeOptions(include_slow=True), is_distributed=True)
+    return run_and_report(place.invocation, run, is_verbose=False)
 
 
 def _before(place: DemoPlace) -> Fault:
