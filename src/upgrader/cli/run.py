@@ -26,20 +26,24 @@ def run_and_report(
     shows_parameters: bool = False,
     as_json: bool = False,
     log_format: str | None = None,
+    tells_events: bool = False,
 ) -> int:
     """Run, show what happens, then the report; give the exit code.
 
     Args:
         log_format: `json`: what happens goes to stderr as log lines with the ids of run, step and workspace.
+        tells_events: also tell it as workspace events, if `[worker] modules` names handlers of them.
     """
+    from upgrader.cli.run_events import also_told
     from upgrader.runner.stop import StopToken
 
     stop = StopToken()
     with (
         _display(invocation, log_format, is_verbose=is_verbose, shows_parameters=shows_parameters) as display,
         listening(invocation, display) as sink,
+        also_told(invocation, sink, is_wanted=tells_events) as emit,
     ):
-        report = _run(invocation, run, stop, sink)
+        report = _run(invocation, run, stop, emit)
     if report is None:
         return _never_begun(invocation, stop.signal_name, as_json=as_json)
     code = exit_codes.of_outcome(report.outcome, report.signal_name)

@@ -77,4 +77,5 @@ def upgrade(
         shows_parameters=show_parameters,
         as_json=json,
         log_format=log_format,
+        tells_events=not dry_run,
     )

@@ -68,6 +68,8 @@ class BuiltIn:
         self._queue = JobQueue(self._ground.connector, schema=self._ground.schema)
         delivery = delivery_of(self._discovered, queue=self._queue)
         if delivery is not None:
+            if self._ground.settings.worker.log_registered_jobs:
+                _logger.info("durable handlers of workspace events: %s", ", ".join(delivery.handler_names))
             yield delivery
         if self._has_commands:
             upgrader = Upgrader(self._ground.settings, base=self._directory)

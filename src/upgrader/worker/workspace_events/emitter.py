@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -211,6 +210,15 @@ class WorkspaceEventEmitter:
                 if wanting.delivery is Delivery.AFTER_COMMIT:
                     self._call(wanting, batch)
 
+    def emit_in_own_transaction(self, batches: Sequence[WorkspaceEventBatch[Any]]) -> None:
+        """Tell of things that no transaction of the caller's stands for, all jobs in one of their own.
+
+        Raises:
+            TransactionMissingError: a handler is called in a transaction, and there is no engine to begin one.
+        """
+        self._enqueue_by_itself(batches)
+        self.deliver(batches)
+
     def _emit(
         self, batch: WorkspaceEventBatch[Any], connection: Connection | None, *, in_own_transaction: bool
     ) -> None:
@@ -219,39 +227,33 @@ class WorkspaceEventEmitter:
             if connection.in_transaction():
                 after_commit_of(connection, lambda: self.deliver([batch]))
                 return
+        elif in_own_transaction:
+            self._enqueue_by_itself([batch])
         elif self.needs_transaction(batch.name):
-            self._enqueue_by_itself(batch, is_allowed=in_own_transaction)
-        self.deliver([batch])
-
-    def _enqueue_by_itself(self, batch: WorkspaceEventBatch[Any], *, is_allowed: bool) -> None:
-        if not is_allowed:
             raise TransactionMissingError(
                 f"{batch.name} has handlers that belong into the transaction of what it tells of, and none is given",
                 hint="emit it with connection=… before you commit; in_own_transaction=True tells of it whatever"
                 " becomes of other transactions",
             )
-        with self._own_transaction(batch) as connection:
-            if connection is not None:
-                self.enqueue([batch], connection)
-                return
-        for wanting in self._wanted_by(batch.name):
-            if wanting.delivery is Delivery.DURABLE:
-                self._add_jobs(wanting, batch, None)
+        self.deliver([batch])
 
-    @contextmanager
-    def _own_transaction(self, batch: WorkspaceEventBatch[Any]) -> Iterator[Connection | None]:
-        """Give a connection in a transaction; None where there is no engine and the queue has its own."""
+    def _enqueue_by_itself(self, batches: Sequence[WorkspaceEventBatch[Any]]) -> None:
+        if not any(self.needs_transaction(batch.name) for batch in batches):
+            return
         if self._engine is not None:
             with self._engine.begin() as connection:
-                yield connection
+                self.enqueue(batches, connection)
             return
-        inside = [one.name for one in self._wanted_by(batch.name) if one.delivery is Delivery.IN_TRANSACTION]
-        if inside:
+        wanting = [(one, batch) for batch in batches for one in self._wanted_by(batch.name)]
+        inside = next((one.name for one, _ in wanting if one.delivery is Delivery.IN_TRANSACTION), None)
+        if inside is not None:
             raise TransactionMissingError(
-                f"{inside[0]} is called in a transaction, and the emitter cannot begin one",
+                f"{inside} is called in a transaction, and the emitter cannot begin one",
                 hint="make it with WorkspaceEventEmitter(…, engine=engine), or emit with connection=…",
             )
-        yield None
+        for one, batch in wanting:
+            if one.delivery is Delivery.DURABLE:
+                self._add_jobs(one, batch, None)  # the queue has a connection of its own
 
     def _add_jobs(
         self, wanting: Subscription, batch: WorkspaceEventBatch[Any], connection: Connection | None
