@@ -194,7 +194,7 @@ def test_a_control_character_of_a_job_steers_no_terminal(project: Project, groun
 
 def test_environment_files_are_read(project: Project, ground: QueueGround) -> None:
     """As by the worker: `.env.local` goes before `.env`, the real environment before both."""
-    schema = "UPGRADER_HISTORY_SCHEMA"
+    schema = "UPGRADER_SCHEMA"
     project.write(".env", f"{schema}=elsewhere\n")
     assert listed(project) == []
     project.write(".env.local", f"{schema}=upgrader\n")
