@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench import backfill, client, columns, locks, machine, memory, pending, skew, tracking
+from tests.bench import backfill, client, columns, jobs, locks, machine, memory, pending, skew, tracking
 from tests.bench import help as help_
 from tests.bench.findings import Section
 from tests.bench.page import page
@@ -36,6 +36,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "client": client.measure,
     "memory": memory.measure,
     "locks": locks.measure,
+    "jobs": jobs.measure,
     "tracking": tracking.measure,
 }
 

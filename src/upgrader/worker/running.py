@@ -84,7 +84,7 @@ def run_job(job: RunningJob, work: Callable[[], Result], *, ended: Ended | None 
     """
 
     def run() -> Result:
-        with _observed(job, ended):
+        with observed(job, ended=ended):
             return work()
 
     return copy_context().run(run)
@@ -99,14 +99,15 @@ async def run_job_async(
     """
 
     async def run() -> Result:
-        with _observed(job, ended):
+        with observed(job, ended=ended):
             return await work()
 
     return await asyncio.create_task(run(), name=f"job {job.name}", context=copy_context())
 
 
 @contextmanager
-def _observed(job: RunningJob, ended: Ended | None) -> Iterator[None]:
+def observed(job: RunningJob, *, ended: Ended | None = None) -> Iterator[None]:
+    """Run a block as this job, in the context at hand, which has to be its own."""
     token = _current.set(job)
     started = time.perf_counter()
     try:

@@ -24,7 +24,7 @@ _SHORTEST_POLL_SECONDS = 0.01
 _PAUSE_SECONDS = 0.5
 
 _FETCH = """
-select f.id, f.status, f.task_name, f.priority, f.lock, f.queueing_lock, f.args, f.scheduled_at, f.queue_name,
+select f.id, f.status::text, f.task_name, f.priority, f.lock, f.queueing_lock, f.args, f.scheduled_at, f.queue_name,
     f.attempts, f.worker_id,
     case when f.id is null then (
         select extract(epoch from min(j.scheduled_at) - clock_timestamp())::float8 from procrastinate_jobs j

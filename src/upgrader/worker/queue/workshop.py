@@ -12,12 +12,13 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
+from queue import SimpleQueue
 from typing import Any
 
 from upgrader.errors import UpgraderError
 from upgrader.worker.host import Job
 from upgrader.worker.queue.handlers import JobHandler
-from upgrader.worker.running import Ended, RunningJob, run_job, run_job_async
+from upgrader.worker.running import Ended, RunningJob, observed, run_job
 
 
 class JobCancelledError(UpgraderError):
@@ -64,6 +65,37 @@ class Work:
             self.done.set_exception(_told(error, was_cancelled=self._is_cancelled))
 
 
+class _Threads:
+    """Threads that are kept for the next job; there are as many as there were jobs at a time."""
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._idle = 0
+        self._count = 0
+
+    def run(self, call: Callable[[], None]) -> None:
+        """Call it on one of them; it must not raise."""
+        with self._lock:
+            is_new = not self._idle
+            self._idle -= not is_new
+            self._count += is_new
+        self._calls.put(call)
+        if is_new:
+            threading.Thread(target=self._work, name="upgrader job", daemon=True).start()
+
+    def close(self) -> None:
+        """Let those that have nothing to do end, and the others once they have not."""
+        for _ in range(self._count):
+            self._calls.put(None)
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()
+            with self._lock:
+                self._idle += 1
+
+
 class Workshop:
     """Runs handlers; made for one consumer."""
 
@@ -74,6 +106,8 @@ class Workshop:
             ended: told of each job's end.
         """
         self._ended = ended
+        self._threads = _Threads()
+        self._tasks: set[asyncio.Task[None]] = set()  # a loop itself refers to them weakly
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run_loop, name="upgrader coroutine jobs", daemon=True)
 
@@ -83,6 +117,7 @@ class Workshop:
 
     def close(self, *, timeout_seconds: float = 1.0) -> None:
         """Stop the loop, unless a coroutine blocks it; what still runs on threads is left to itself."""
+        self._threads.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout_seconds)
         if not self._thread.is_alive():
@@ -92,14 +127,9 @@ class Workshop:
         """Let a handler begin with a job."""
         work = Work(running)
         if handler.is_coroutine:
-            asyncio.run_coroutine_threadsafe(self._await(work, handler, job), self._loop)
+            self._loop.call_soon_threadsafe(self._begin_task, work, handler, job)
         else:
-            threading.Thread(
-                target=work.run,
-                args=(lambda: self._call(handler, job, running),),
-                name=f"job {running.name} [{running.id}]",
-                daemon=True,
-            ).start()
+            self._threads.run(lambda: work.run(lambda: self._call(handler, job, running)))
         return work
 
     def refuse(self, running: RunningJob, error: Exception) -> None:
@@ -111,11 +141,15 @@ class Workshop:
         with suppress(Exception):
             run_job(running, fail, ended=self._ended)
 
-    async def _await(self, work: Work, handler: JobHandler, job: Job[Any]) -> None:
-        await work.run_async(lambda: self._awaited(work.job, lambda: _guarded(handler.call(job))))
+    def _begin_task(self, work: Work, handler: JobHandler, job: Job[Any]) -> None:
+        async def awaited() -> Any:
+            with observed(work.job, ended=self._ended):
+                return await _guarded(handler.call(job))
 
-    async def _awaited(self, running: RunningJob, call: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        return await run_job_async(running, call, ended=self._ended)
+        # A task has a context of its own.
+        task = self._loop.create_task(work.run_async(awaited), name=f"job {job.name} [{job.id}]")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _call(self, handler: JobHandler, job: Job[Any], running: RunningJob) -> Any:
         def call() -> Any:
