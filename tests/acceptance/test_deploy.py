@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import string
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import yaml
 
 from tests.support.documents import shell_environment
 from tests.support.project import PROGRAM, Project
+from tests.support.server import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -201,7 +203,7 @@ def test_commands_of_the_image(tmp_path: Path, project: Project):
     worker = subprocess.run(
         [program, "worker", "--help"], cwd=work, env=environment, capture_output=True, text=True, check=False
     )
-    assert worker.returncode == 0, worker.stderr
+    assert (worker.returncode, "Usage: upgrader worker" in worker.stdout) == (0, True), worker.stderr
     assert (work / "commands").is_dir()
 
 
@@ -257,7 +259,7 @@ def program_lines() -> Iterator[tuple[str, str]]:
 
 
 def test_every_line_that_calls_the_program(project: Project):
-    """In the order of a deployment: looks, upgrade, waits; the worker has a test of its own."""
+    """In the order of a deployment: looks, upgrade, waits; then a worker, until SIGTERM."""
     project.write("base.sql", _BASE)
     project.configure(app_version="1.22.0", check={"base_schema": "base.sql"})
     project.create_workspaces("acme", "globex")
@@ -274,3 +276,8 @@ def test_every_line_that_calls_the_program(project: Project):
         assert done.returncode == 0, f"$ {line}\n{done.stdout}\n{done.stderr}"
     assert {line.split()[1] for line in ran} == set(order)
     assert "upgrader worker" in lines
+    worker = project.start_cli("worker")
+    wait_until(lambda: "1 worker at work" in project.run_cli("worker", "status").stdout)
+    worker.send_signal(signal.SIGTERM)
+    _, told = worker.communicate(timeout=60)
+    assert worker.returncode == 0, told

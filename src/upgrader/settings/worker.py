@@ -33,7 +33,12 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
-def _timezone(value: str) -> str:
+def check_timezone(value: str) -> str:
+    """Give the name of a time zone.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
     from zoneinfo import ZoneInfo
 
     try:
@@ -127,9 +132,9 @@ class WorkerSettings(SettingsGroup):
     default_queue: _QueueName = "worker-default"
     queues: tuple[_QueueName, ...] = ()
     concurrency: Count = 10
-    timezone: Annotated[Annotated[str, AfterValidator(_timezone)] | None, BeforeValidator(_none_if_empty)] = (
-        None
-    )
+    timezone: Annotated[
+        Annotated[str, AfterValidator(check_timezone)] | None, BeforeValidator(_none_if_empty)
+    ] = None
     heartbeat_enabled: bool = True
     log_registered_jobs: bool = True
     log_buffered: bool = True

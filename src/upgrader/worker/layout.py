@@ -95,7 +95,25 @@ create index workspace_event_workspace on {schema}.workspace_event (workspace_id
 create index workspace_event_age on {schema}.workspace_event (at);
 """
 
-PARTS = (LayoutPart("runtime", (_RUNTIME,)), LayoutPart("audit", (_AUDIT,)))
+_RECURRING = """
+create table {schema}.recurring_job (
+    key text primary key,
+    queue text not null,
+    name text not null,
+    args jsonb not null,
+    priority integer not null,
+    cron text not null,
+    timezone text,
+    added_at timestamptz not null default clock_timestamp()
+);
+comment on table {schema}.recurring_job is 'What JobQueue.add_cron was told: a job is added at each of its ticks';
+"""
+
+PARTS = (
+    LayoutPart("runtime", (_RUNTIME,)),
+    LayoutPart("audit", (_AUDIT,)),
+    LayoutPart("recurring", (_RECURRING,)),
+)
 
 
 def bring_up_to_date(driver: psycopg.Connection, schema: str, *, parts: Sequence[LayoutPart] = PARTS) -> None:

@@ -25,6 +25,7 @@ from upgrader.worker.metrics.exposure import Exposure
 from upgrader.worker.registry import WorkerRegistry
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.opening import jobs_of_worker, scheduler_on
+from upgrader.worker.scheduling.recurring import adding_recurring_jobs
 from upgrader.worker.scheduling.scheduler import Scheduler
 from upgrader.worker.upgrade_jobs import DEFERRED_JOB
 
@@ -116,6 +117,8 @@ class WorkerProcess:
             stack.callback(registry.stop)
             scheduler = stack.enter_context(scheduler_on(ground, jobs, ended=self._ended))
             self._log_start(ground, scheduler)
+            if self._schedules and ground.is_queueing:
+                stack.enter_context(adding_recurring_jobs(ground))
             return self._work(stop, scheduler, consumer, built_in)
 
     def _work(

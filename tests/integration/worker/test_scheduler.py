@@ -132,6 +132,25 @@ def test_ticks_fire_and_are_claimed(scheduler: Schedulers, connection: psycopg.C
     assert all(due.microsecond == 0 for name, due, _, _ in rows if name == "secondly")
 
 
+def test_runs_are_put_off_by_chance(scheduler: Schedulers, connection: psycopg.Connection[Any]) -> None:
+    """Each for a time of its own, no longer than is allowed; that all of them had none is one chance in millions."""
+    ran: list[datetime] = []
+
+    class Jobs:
+        @scheduled_job(interval=0.5, max_random_delay=0.4, prevent_overlap=False)
+        def often(self) -> None:
+            ran.append(datetime.now(UTC))
+
+    with scheduler(Jobs) as made:
+        made.start()
+        wait_until(lambda: len(ran) >= 8)
+        made.stop(timeout_seconds=5)
+    due = [row[1] for row in _ticks(connection)]
+    late = [(moment - max(one for one in due if one <= moment)).total_seconds() for moment in ran]
+    assert max(late) > 0.1
+    assert max(late) - min(late) > 0.05
+
+
 def test_it_runs_on_start(scheduler: Schedulers) -> None:
     """Once, whatever its schedule."""
     started = threading.Event()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from upgrader.errors import UpgraderError
-from upgrader.settings.worker import check_queue_name
+from upgrader.settings.worker import check_queue_name, check_timezone
 from upgrader.worker.options import Backoff
+from upgrader.worker.scheduling.cron import parse_cron
 
 LONGEST_QUEUE_BYTES = (
     40  # PostgreSQL's channels have 63, of which Procrastinate takes 23 for a name of its own
@@ -113,6 +114,22 @@ def check_id(id_: str | None) -> str | None:
             f"{id_[:40]!r} is no id of a waiting job", hint=f"1 to {LONGEST_ID_BYTES} bytes, no NUL character"
         )
     return id_
+
+
+def check_schedule(cron: str, timezone: str | None) -> None:
+    """Refuse what is no cron expression, or no time zone.
+
+    Raises:
+        QueueJobError: it is none.
+    """
+    try:
+        parse_cron(cron)
+        if timezone is not None:
+            check_timezone(timezone)
+    except ValueError as error:
+        raise QueueJobError(
+            str(error), hint="write '0 30 9 * * 1-5': seconds first, or five fields"
+        ) from None
 
 
 def check_numbers(*, priority: int, attempts: int, delay_seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -24,6 +25,7 @@ from upgrader.worker.queue.arguments import (
     check_name,
     check_numbers,
     check_queue,
+    check_schedule,
 )
 from upgrader.worker.queue.connection import QueueConnection, queue_connector
 from upgrader.worker.queue.layout import no_queue, no_rights_of
@@ -36,6 +38,13 @@ _MISSING = (
     psycopg.errors.InvalidSchemaName,
     psycopg.errors.UndefinedTable,
 )
+_ADD_RECURRING = (
+    "insert into {table} (key, queue, name, args, priority, cron, timezone) values"
+    " ({key}, {queue}, {name}, cast({args} as jsonb), {priority}, {cron}, {timezone}) on conflict (key) do update"
+    " set queue = excluded.queue, name = excluded.name, args = excluded.args, priority = excluded.priority,"
+    " cron = excluded.cron, timezone = excluded.timezone, added_at = excluded.added_at"
+)
+_REMOVE_RECURRING = "delete from {table} where key = {key}"
 _ARGUMENTS = {
     "queue": "text",
     "name": "text",
@@ -169,6 +178,80 @@ class JobQueue:
             backoff=options.backoff,
         )
 
+    def add_cron(
+        self,
+        queue: str | None,
+        name: str,
+        payload: object = None,
+        *,
+        cron: str,
+        timezone: str | None = None,
+        key: str | None = None,
+        connection: Connection | None = None,
+        id: str | None = None,  # noqa: A002 - the name that queues give it
+        priority: int = 0,
+        attempts: int = 1,
+        backoff: Backoff = Backoff(),  # noqa: B008 - immutable
+    ) -> str:
+        """Let a job be added at each tick, until `remove_cron`; give the key of it.
+
+        Some worker with a scheduler adds it, once for each tick over all of them. Adding under a key that is there
+        changes what stands under it. The other arguments are those of `add`.
+
+        Args:
+            cron: six fields, seconds first, or five without them.
+            timezone: an IANA name; None: that of the worker.
+            key: by default the queue's name and the job's.
+
+        Raises:
+            QueueJobError: it is no cron expression, no time zone, or no job that could be queued.
+            LayoutError: there are no workers' tables in that database, or the role may not use them.
+        """
+        check_schedule(cron, timezone)
+        check_numbers(priority=priority, attempts=attempts, delay_seconds=0.0)
+        queue = check_queue(self.default_queue if queue is None else queue)
+        key = check_id(key) or f"{queue}/{check_name(name)}"
+        values = {
+            "key": key,
+            "queue": queue,
+            "name": check_name(name),
+            "args": JobArguments(payload, attempts, backoff, check_id(id)).to_json(),
+            "priority": priority,
+            "cron": cron,
+            "timezone": timezone,
+        }
+        self._execute(_ADD_RECURRING, values, connection)
+        return key
+
+    def remove_cron(self, key: str, *, connection: Connection | None = None) -> bool:
+        """Let nothing more be added under a key; jobs that were added stay. False where there is none.
+
+        Raises:
+            LayoutError: as `add_cron`.
+        """
+        return self._execute(_REMOVE_RECURRING, {"key": key}, connection) > 0
+
+    def _execute(self, statement: str, values: dict[str, Any], connection: Connection | None) -> int:
+        """Execute a statement on our own tables, in the caller's transaction or at once; give the rows."""
+        table = identifier(self.schema, "recurring_job")
+        if connection is not None:
+            sent = re.sub(r"\{(\w+)\}", r":\1", statement.replace("{table}", table.replace(":", "\\:")))
+            try:
+                return connection.execute(text(sent), values).rowcount
+            except DBAPIError as error:
+                found, url = database_error(error), connection.engine.url
+                if found is None:
+                    raise
+                raise self._told(found, url.username or "", url.database or "") from error
+        if self._connection is None:
+            raise _no_database()
+        sent = re.sub(r"\{(\w+)\}", r"%(\1)s", statement.replace("{table}", table.replace("%", "%%")))
+        with self._connection.use() as driver:
+            try:
+                return driver.execute(sent.encode(), values).rowcount
+            except psycopg.Error as error:
+                raise self._told(error, driver.info.user, driver.info.dbname) from error
+
     def close(self) -> None:
         """Close the queue's own connection; the next `add` opens another."""
         if self._connection is not None:
@@ -204,10 +287,7 @@ class JobQueue:
 
     def _add(self, values: dict[str, Any]) -> int | None:
         if self._connection is None:
-            raise QueueJobError(
-                "the queue was given no database of its own",
-                hint="give `connection=`, or make it with JobQueue.at(URL)",
-            )
+            raise _no_database()
         with self._connection.use() as driver:
             try:
                 row = driver.execute(self._driver_statement, values).fetchone()
@@ -232,6 +312,13 @@ class JobQueue:
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
             return no_rights_of(user, self.schema)
         return translate_run_error(error)
+
+
+def _no_database() -> QueueJobError:
+    return QueueJobError(
+        "the queue was given no database of its own",
+        hint="give `connection=`, or make it with JobQueue.at(URL)",
+    )
 
 
 def _call(schema: str, placeholder: str) -> str:
