@@ -35,6 +35,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=int,
         help="how often two upgrades with lanes start together (UPGRADER_TEST_AT_ONCE_LANES; 4)",
     )
+    group.addoption(
+        "--event-seconds",
+        type=float,
+        help="how long durable events are sent (UPGRADER_TEST_EVENT_SECONDS; 8)",
+    )
+    group.addoption(
+        "--event-kill-pause",
+        type=float,
+        help="seconds between two kills of their workers (UPGRADER_TEST_EVENT_KILL_PAUSE; 2)",
+    )
     group.addoption("--kill-report", help="append a line per case to this file (UPGRADER_TEST_KILL_REPORT)")
 
 

@@ -68,6 +68,13 @@ def report(rows: list[dict[str, Any]], *, today: str) -> str:
             *_table(("session", "cases", "exit 1", "exit 0: it was not needed any more"), _by_target(killed)),
             "## Started at the same moment\n",
             *_table(("upgrades", "`--jobs`", "all but one", "times", "failures"), _at_once(rows)),
+            "## Durable event handlers whose workers were killed\n",
+            "An application commits records, each with a durable event, and rolls back others; two workers deliver."
+            " One of them is killed by SIGKILL every few seconds, and another one started.\n",
+            *_table(
+                ("events", "seconds", "workers killed", "delivered twice", "lost", "sent of a rollback"),
+                _durable(rows),
+            ),
         ]
     )
 
@@ -142,6 +149,12 @@ def _at_once(rows: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
     for (count, lanes, waits), times in sorted(Counter(started).items()):
         others = "wait (`--wait-lock`) and find nothing to do" if waits else "exit 3"
         yield count, lanes, others, times, failed[count, lanes, waits]
+
+
+def _durable(rows: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
+    for row in rows:
+        if row["kind"] == "durable-events":
+            yield tuple(row[key] for key in ("events", "seconds", "kills", "twice", "lost", "wrong"))
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> list[str]:
