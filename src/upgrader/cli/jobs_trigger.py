@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -35,7 +39,12 @@ def trigger(
         read_environment_files(Path.cwd(), os.environ)
         _ = invocation.settings
         log.set_up()
-        run, queue = _run(invocation, name)
+        try:
+            with _terminating():
+                run, queue = _run(invocation, name)
+        except _Terminated:  # not SystemExit: that a job may raise itself
+            invocation.output.problem("ended by SIGTERM", "what the job had begun may be half done")
+            return exit_codes.TERMINATED
     code = {"failed": exit_codes.FAILED, "skipped": exit_codes.LOCKED}.get(run.outcome.value, exit_codes.DONE)
     if json:
         outcome = exit_codes.word(code) if code else "done"
@@ -50,6 +59,24 @@ def trigger(
             "wait for its end; `upgrader worker status` shows it",
         )
     return code
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _terminating() -> Iterator[None]:
+    """Let SIGTERM end the run through its `finally` blocks: a child is killed, a lock given back."""
+
+    def handle(_number: int, _frame: FrameType | None) -> NoReturn:
+        raise _Terminated
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _run(invocation: Invocation, name: str) -> tuple[JobRun, str | None]:

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -226,6 +227,94 @@ def test_overlap_is_prevented_over_all_workers(scheduler: Schedulers) -> None:
         assert other.trigger_now("long").outcome is TickOutcome.DONE
 
 
+def test_a_tick_is_left_out_while_the_run_before_it_goes_on(
+    scheduler: Schedulers, connection: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the same worker and in another; it is said once for several in a row."""
+    caplog.set_level("INFO")
+    go_on, at_once, most = threading.Event(), 0, 0
+
+    class Jobs:
+        @scheduled_job(interval=0.2, name="long")
+        def long(self) -> None:
+            nonlocal at_once, most
+            at_once += 1
+            most = max(most, at_once)
+            go_on.wait(30)
+            at_once -= 1
+
+    with scheduler(Jobs) as one, scheduler(Jobs) as other:
+        one.start()
+        other.start()
+        wait_until(lambda: [row[3] for row in _ticks(connection)].count("skipped") >= 5)
+        go_on.set()
+        one.stop(timeout_seconds=10)
+        other.stop(timeout_seconds=10)
+    assert most == 1
+    assert 1 <= caplog.text.count("is left out this time") <= 4
+
+
+def test_a_delay_that_is_longer_than_from_tick_to_tick_loses_none(
+    scheduler: Schedulers, connection: psycopg.Connection[Any]
+) -> None:
+    """Up to `max_random_delay`, also where that is longer than from tick to tick: none is lost."""
+
+    class Jobs:
+        @scheduled_job(interval=0.5, name="spread", max_random_delay=1.5, prevent_overlap=False)
+        def spread(self) -> None: ...
+
+    with scheduler(Jobs) as made:
+        made.start()
+        wait_until(lambda: len(_ticks(connection)) >= 8)
+        made.stop(timeout_seconds=10)
+    delays = connection.execute(
+        "select extract(epoch from claimed_at - due)::float8 from upgrader_worker.tick"
+    ).fetchall()
+    assert max(delays)[0] - min(delays)[0] > 0.1
+    assert max(delays)[0] > 0.5
+
+
+def test_each_run_has_a_context_of_its_own(scheduler: Schedulers) -> None:
+    """What a run sets is not there in the next, nor outside; Sentry's isolation scope likewise."""
+    import sentry_sdk
+
+    seen: list[object] = []
+    variable: ContextVar[str] = ContextVar("of_a_run", default="nothing")
+
+    class Jobs:
+        @scheduled_job(name="leaves")
+        def leaves(self) -> None:
+            seen.append((variable.get(), sentry_sdk.get_isolation_scope()._tags.get("left")))
+            variable.set("something")
+            sentry_sdk.set_tag("left", "something")
+
+    with scheduler(Jobs) as made:
+        made.trigger_now("leaves")
+        made.trigger_now("leaves")
+    assert seen == [("nothing", None), ("nothing", None)]
+    assert variable.get() == "nothing"
+
+
+def test_no_secret_is_written_into_the_table(
+    scheduler: Schedulers, connection: psycopg.Connection[Any]
+) -> None:
+    """What a job fails with is told without passwords."""
+
+    class Jobs:
+        @scheduled_job(interval=0.2, name="fails")
+        def fails(self) -> None:
+            raise RuntimeError("cannot reach postgresql://me:hush-hush@host/db")
+
+    with scheduler(Jobs) as made:
+        made.start()
+        wait_until(lambda: "failed" in [row[3] for row in _ticks(connection)])
+        made.stop(timeout_seconds=5)
+    details = connection.execute(
+        "select detail from upgrader_worker.tick where detail is not null"
+    ).fetchall()
+    assert {detail for (detail,) in details} == {"RuntimeError: cannot reach postgresql://me:***@host/db"}
+
+
 def test_a_lock_is_free_once_its_holder_is_dead(
     database_url: str, connection: psycopg.Connection[Any]
 ) -> None:
@@ -309,7 +398,7 @@ def test_old_ticks_are_pruned(scheduler: Schedulers, connection: psycopg.Connect
         for name, day in (("a", 1), ("a", 2), ("b", 1)):
             connection.execute(
                 "insert into upgrader_worker.tick (name, due, worker, outcome, claimed_at)"
-                " values (%s, %s, 'w', 'done', now() - interval '2 days')",
+                " values (%s, %s, 'w', 'done', now() - interval '4 days')",
                 [name, datetime(2026, 1, day, tzinfo=UTC)],
             )
         assert made._ticks.prune() == 1

@@ -23,7 +23,7 @@ from upgrader.worker.scheduling.triggers import (
 
 _LONGEST_NAME = 128
 _LONGEST = timedelta(days=3_660).total_seconds()
-_DURATIONS = ("retry_delay", "timeout", "max_random_delay")
+_DURATIONS = {"retry_delay": _LONGEST, "timeout": _LONGEST, "max_random_delay": 86_400.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,11 +267,11 @@ def _of_the_rest(options: ScheduledJobOptions) -> Iterator[_Complaint]:
     retries = options.retries
     if retries is not None and (type(retries) is not int or not 0 <= retries <= 1_000):
         yield f"retries={retries!r} is no number of retries", "give a whole number from 0 to 1000"
-    for name in _DURATIONS:
+    for name, longest in _DURATIONS.items():
         value = getattr(options, name)
         seconds = _number(value)
-        if value is not None and (seconds is None or not 0 <= seconds <= _LONGEST):
-            yield f"{name}={value!r} is no length of time", "give seconds, or a timedelta"
+        if value is not None and (seconds is None or not 0 <= seconds <= longest):
+            yield f"{name}={value!r} is no length of time", f"give seconds up to {longest:g}, or a timedelta"
     is_queued = options.queue_name is not None or options.queue_job_name is not None
     if options.queue_job_options is not None and not is_queued:
         yield "it has queue_job_options and no queue", "give queue_name, or take them out"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from upgrader.redaction import Redactor
 from upgrader.settings import Settings
 from upgrader.settings.worker import JobDefaults
 from upgrader.worker.discovery import discover_in
@@ -63,7 +64,12 @@ def scheduler_on(
         )
     scheduler = Scheduler(
         jobs,
-        ticks=TickBook(ground.connector, ground.schema, worker=ground.worker),
+        ticks=TickBook(
+            ground.connector,
+            ground.schema,
+            worker=ground.worker,
+            redactor=Redactor().with_secrets(*ground.settings.secrets),
+        ),
         locks=SessionLocks(ground.connector),
         worker=ground.worker,
         queue=queue,

@@ -130,7 +130,7 @@ class Scheduler:
         self._runs: dict[threading.Thread, str] = {}
         self._runs_lock = threading.Lock()
         self._outage = False
-        self._pruned = time.monotonic()
+        self._pruned = float("-inf")
 
     def start(self) -> None:
         """Begin to fire, from a thread of its own; jobs with `run_on_start` run at once.
@@ -295,19 +295,16 @@ class Scheduler:
         delay = random.uniform(0.0, state.job.max_random_delay_seconds)
         if delay and self._stopping.wait(delay):
             return
-        while state.newest == due and not self._stopping.is_set():
+        is_over = False
+        while not is_over and not self._stopping.is_set():
             try:
-                is_over = (
-                    self._queued_tick(state, due)
-                    if self._goes_to_queue(state.job)
-                    else self._inline_tick(state, due)
-                )
+                see_to = self._queued_tick if self._goes_to_queue(state.job) else self._inline_tick
+                is_over = see_to(state, due)
             except _DATABASE_ERRORS as error:
                 self._tell_outage(error)
-                is_over = False
             else:
                 self._tell_end_of_outage()
-            if is_over or self._stopping.wait(_RETRY_SECONDS):
+            if not is_over and (self._stopping.wait(_RETRY_SECONDS) or state.newest != due):
                 return
 
     def _goes_to_queue(self, job: ScheduledJob) -> bool:
@@ -318,7 +315,9 @@ class Scheduler:
         if not self._ticks.claim(job.name, due, TickOutcome.RUNNING):
             return True
         # The tick is this worker's now: whatever happens to the connection, it is seen to here.
+        before = state.last_outcome
         run = self._run_once(job, is_patient=True)
+        self._log_run(run, again=before is TickOutcome.SKIPPED)
         self._settle(state, due, run)
         return True
 
@@ -415,7 +414,6 @@ class Scheduler:
                     return False
 
     def _settle(self, state: _State, due: datetime, run: JobRun) -> None:
-        self._log_run(run)
         try:
             self._ticks.settle(state.job.name, due, run.outcome, _detail(run))
         except _DATABASE_ERRORS as error:  # the run itself is over: it must not be begun again
@@ -425,10 +423,14 @@ class Scheduler:
         with state.lock:
             state.last_run, state.last_outcome = self._clock(), outcome
 
-    def _log_run(self, run: JobRun) -> None:
+    def _log_run(self, run: JobRun, *, again: bool = False) -> None:
+        """Say that a run was left out; of several in a row only the first is worth a word."""
         if run.outcome is TickOutcome.SKIPPED:
-            _logger.info(
-                "job %s is left out this time: the run before it goes on", run.name, extra={"job": run.name}
+            _logger.log(
+                logging.DEBUG if again else logging.INFO,
+                "job %s is left out this time: the run before it goes on",
+                run.name,
+                extra={"job": run.name},
             )
 
     def _tell_outage(self, error: Exception) -> None:

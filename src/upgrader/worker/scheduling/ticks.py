@@ -14,13 +14,14 @@ import sqlalchemy
 from sqlalchemy import NullPool, create_engine, text
 
 from upgrader.database.connect import Connector, identifier
+from upgrader.redaction import Redactor, clean_error_text
 from upgrader.worker.queue.connection import QueueConnection
 
 Added = TypeVar("Added")
 
-KEPT_SECONDS = 86_400.0
-"""How long ticks are kept; the newest of each job always is."""
-_LONGEST_DETAIL = 1_000
+KEPT_SECONDS = 3 * 86_400.0
+"""How long ticks are kept, longer than any may be put off; the newest of each job always is."""
+_LONGEST_DETAIL_BYTES = 1_000
 
 
 class TickOutcome(StrEnum):
@@ -48,13 +49,17 @@ class Tick:
 class TickBook:
     """The table of ticks. Threads may share it."""
 
-    def __init__(self, connector: Connector, schema: str, *, worker: str) -> None:
+    def __init__(
+        self, connector: Connector, schema: str, *, worker: str, redactor: Redactor | None = None
+    ) -> None:
         """Connect to nothing yet.
 
         Args:
             schema: as `worker_schema` gives it; its tables are there.
             worker: the id of the worker that claims.
+            redactor: knows the secrets that must not be written into the table.
         """
+        self._redactor = redactor or Redactor()
         self.schema = schema
         self._table = identifier(schema, "tick")
         self._worker = worker
@@ -100,7 +105,7 @@ class TickBook:
         self._execute(
             f"update {self._table} set outcome = %s, detail = %s, finished_at = clock_timestamp()"
             " where name = %s and due = %s",
-            [outcome.value, _cut(detail), name, due],
+            [outcome.value, self._cleaned(detail), name, due],
         )
 
     def latest(self, names: Sequence[str]) -> dict[str, Tick]:
@@ -133,7 +138,12 @@ class TickBook:
         )
 
     def _values(self, name: str, due: datetime, outcome: TickOutcome, detail: str | None) -> list[object]:
-        return [name, due, self._worker, outcome.value, _cut(detail)]
+        return [name, due, self._worker, outcome.value, self._cleaned(detail)]
+
+    def _cleaned(self, detail: str | None) -> str | None:
+        if detail is None:
+            return None
+        return clean_error_text(detail, redactor=self._redactor, limit_bytes=_LONGEST_DETAIL_BYTES)
 
     def _execute(self, statement: str, parameters: Sequence[object]) -> int:
         with self._connection.use() as driver:
@@ -144,7 +154,3 @@ def _in_transactions(connector: Connector) -> psycopg.Connection:
     driver = connector.connect()
     driver.autocommit = False
     return driver
-
-
-def _cut(detail: str | None) -> str | None:
-    return None if detail is None else detail.replace("\0", "\\0")[:_LONGEST_DETAIL]

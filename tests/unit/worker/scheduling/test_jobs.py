@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from upgrader.worker.options import QueueJobOptions, ScheduledJobOptions
-from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob, ScheduledJob, resolve
+from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob, JobOrigin, ScheduledJob, resolve
 from upgrader.worker.scheduling.triggers import CronTicks, IntervalTicks, Manual
 
 
@@ -15,7 +15,8 @@ def _resolved(
     defaults: ScheduledJobOptions | None = None, timezone: str | None = None, **options: object
 ) -> ScheduledJob:
     given = ScheduledJobOptions(**options)  # type: ignore[arg-type]  # options of all kinds
-    found = DiscoveredScheduledJob("P.run", "P", "run", given, lambda: None, "file.py:1")
+    origin = JobOrigin("package.module", "P", "run")
+    found = DiscoveredScheduledJob("P.run", "P", "run", given, lambda: None, "file.py:1", origin)
     (job,) = resolve([found], defaults=defaults, timezone=timezone)
     return job
 
