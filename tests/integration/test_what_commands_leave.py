@@ -99,6 +99,30 @@ def test_schema_that_goes_away_between_two_steps_fails_its_workspace(project: Pr
     assert project.query("select to_regclass('public.made')") == [(None,)]
 
 
+@pytest.mark.parametrize("end", ["drop schema ws_a", "alter schema ws_a rename to ws_gone"])
+def test_schema_that_somebody_takes_away_under_a_step_fails_it(project: Project, end: str):
+    """What has fallen into the next schema of the search path is not kept; the step runs once the schema is back."""
+    project.create_workspaces("a", "b")
+    body = f"""
+    import psycopg
+    if ctx.workspace.id == "a" and ctx.connection.scalar(text("select to_regnamespace('ws_back') is null")):
+        with psycopg.connect({project.database_url!r}) as other:
+            other.execute({end!r})
+    ctx.connection.execute(text("create table made (i int)"))
+    """
+    project.workspace("1.0.0", 1, "Makes", body)
+    report = project.api().upgrade(UpgradeOptions())
+    assert [str(failure.error).splitlines()[0] for failure in report.failures] == [
+        "StepError: the schema ws_a of this workspace went away while the step ran; nothing of it is kept"
+    ]
+    assert project.query("select to_regclass('public.made'), to_regclass('ws_b.made')") == [
+        (None, "ws_b.made")
+    ]
+    with project.connect() as connection:
+        connection.execute("create schema ws_back; create schema if not exists ws_a")
+    assert project.api().upgrade(UpgradeOptions()).outcome is Outcome.DONE
+
+
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_database_that_is_not_in_utf8(tmp_path, server: PostgresServer, encoding: str):
     """Ids with letters beyond ASCII are read and recorded; an error's text is kept as far as it can be."""

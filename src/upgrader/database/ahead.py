@@ -2,6 +2,7 @@
 
 It holds locks: that of the next workspace, and a shared one on the workspace table. Between two steps anything may
 take its time (a display on a terminal that stands still, a command's constructor), and nobody is to wait for that.
+Nor is what its probe saw, a workspace in scope whose schema is there, to be taken for what is there now.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import psycopg
 
 from upgrader.database.message import Row
 
-AHEAD_SECONDS = 1.0
-"""What was begun longer ago is taken back."""
+AHEAD_SECONDS = 0.05
+"""What was begun longer ago is begun anew: between two steps that takes a hundredth of it as a rule."""
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +98,7 @@ class AheadKeeper:
 
     def _watch(self) -> None:
         while True:
-            time.sleep(AHEAD_SECONDS / 2)
+            time.sleep(_LOOK_SECONDS)
             with self._lock:
                 if self._begun is None:
                     self._thread = None

@@ -42,11 +42,12 @@ class Traces:
     Attributes:
         dropped_on_commit: it makes temporary tables that end with its transaction. The catalog does not tell
             ON COMMIT DROP, so the statements have to.
+        names_schemas: it may rename or drop its own schema.
     """
 
     def __init__(self) -> None:
         """Nothing was noted yet."""
-        self.dropped_on_commit = False
+        self.dropped_on_commit = self.names_schemas = False
         self._is_noted = False
         self._is_plain = True
 
@@ -63,6 +64,8 @@ class Traces:
         words = statement.lower()
         if "commit" in words and "on commit drop" in " ".join(words.split()):
             self.dropped_on_commit = True
+        if "schema" in words:
+            self.names_schemas = True
         self._is_noted = True
         if not words.lstrip().startswith(_PLAIN_DDL) or "advisory" in words or ";" in words:
             self._is_plain = False

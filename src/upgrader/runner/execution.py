@@ -236,11 +236,11 @@ class Execution:
             self.give_up(transaction, error)
             if is_forgotten(error):
                 raise LeftOut from error
-            raise guarded(error) from error
+            raise guarded(self._transactions.translated(error)) from error
 
     def _completion(self, token: str, traces: Traces) -> str:
         task = self._task
-        return self._store.completion(
+        completion = self._store.completion(
             task.step,
             task.scope,
             token,
@@ -251,6 +251,7 @@ class Execution:
             is_running=self._has_running_row,
             traces=traces,
         )
+        return completion if traces.names_schemas else completion + self._transactions.schema_check
 
     def _following(self) -> str:
         """Give how the next step on this session begins, where it does so with a transaction; else nothing."""

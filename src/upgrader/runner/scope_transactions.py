@@ -101,6 +101,25 @@ class ScopeTransactions:
         after = _further(self._parts.settings.search_path_extra)
         return {"search_path": identifier(self.workspace.schema) + after}
 
+    @property
+    def schema_check(self) -> str:
+        """A further column of a SELECT, which fails where the schema is not there any more.
+
+        What was dropped or renamed after the look at it leaves a search_path in which DDL falls into the next schema.
+        """
+        if self.workspace is None or self.workspace.schema is None:
+            return ""
+        return f", {literal(identifier(self.workspace.schema))}::regnamespace"
+
+    def translated(self, error: BaseException) -> BaseException:
+        """Say what it means that a statement of the runner's own has not found the schema."""
+        if self.workspace is None or not isinstance(error, psycopg.errors.InvalidSchemaName):
+            return error
+        return StepError(
+            f"the schema {self.workspace.schema} of this workspace went away while the step ran; nothing of it is kept",
+            hint="restore the schema, or correct the workspace's row; then run the same command again",
+        )
+
     def _open(self, beginning: str) -> StepTransaction:
         task = self._task
         try:
