@@ -144,6 +144,12 @@ class Place:
         """Give the ids that came, those that came twice as often."""
         return sorted(number for (number,) in self.project.query("select id from received"))
 
+    def statuses(self) -> list[tuple[object, ...]]:
+        """Give how many jobs are in which state, after how many tries."""
+        return self.project.query(
+            "select status::text, attempts, count(*) from upgrader_worker.procrastinate_jobs group by 1, 2"
+        )
+
     def waiting(self) -> int:
         """Give how many jobs are not over."""
         return int(
@@ -194,6 +200,7 @@ def test_workers_that_are_killed_lose_nothing(
     give_up = time.monotonic() + _DELIVERED_SECONDS
     while place.waiting() and time.monotonic() < give_up:
         time.sleep(0.05)
+    left, alive = place.waiting(), sum(one.poll() is None for one in place.workers)
     received = place.received()
     lost = committed - set(received)
     note(
@@ -206,7 +213,9 @@ def test_workers_that_are_killed_lose_nothing(
         wrong=len(set(received) - committed),
     )
     assert kills >= 1
-    assert lost == set()
+    assert alive == WORKERS, "a worker ended that nobody had killed"
+    assert left == 0, f"not delivered within {_DELIVERED_SECONDS:g} s: {place.statuses()}"
+    assert lost == set(), place.statuses()
     assert set(received) == committed, "something was sent that was rolled back"
     if seconds >= _SOAK_SECONDS:  # a machine that runs other tests beside this one does not keep the pace
         assert len(committed) / emitting > 0.75 * RATE
