@@ -82,6 +82,7 @@ def _terminating() -> Iterator[None]:
 def _run(invocation: Invocation, name: str) -> tuple[JobRun, str | None]:
     from upgrader.cli.console import AuthorPrints
     from upgrader.cli.worker_run import require_scheduler
+    from upgrader.database.failures import translating
     from upgrader.worker.built_in import BuiltIn
     from upgrader.worker.discovery import discover
     from upgrader.worker.ground import make_tables, open_ground
@@ -92,7 +93,7 @@ def _run(invocation: Invocation, name: str) -> tuple[JobRun, str | None]:
     invocation.output.keep_stdout()
     settings, directory = invocation.settings, invocation.loaded.directory
     discovered = discover(settings.worker.modules, base=directory)
-    with open_ground(settings, directory=directory, makes_tables=False) as ground:
+    with translating(), open_ground(settings, directory=directory, makes_tables=False) as ground:
         built_in = BuiltIn(ground, discovered, directory=directory)
         jobs = jobs_of_worker([*built_in.scheduled(), *discovered.jobs], settings)
         make_tables(ground)

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from upgrader.database.failures import translating
 from upgrader.errors import OperatorError
 from upgrader.runner.stop import StopToken
 from upgrader.settings import Settings
@@ -89,7 +90,7 @@ class WorkerProcess:
             LoadingError: something is wrong with the jobs; all of it at once.
             OperatorError: the database cannot be used.
         """
-        with ExitStack() as stack:
+        with translating(), ExitStack() as stack:
             ground = stack.enter_context(
                 open_ground(
                     self._settings,

@@ -593,6 +593,30 @@ def test_a_queued_job_is_added_with_its_tick(
     assert {(queue, name, args["payload"]["to"]) for queue, name, args in jobs} == {("mail", "send", "you")}
 
 
+def test_a_payload_that_no_queue_can_hold_is_a_failure(
+    scheduler: Schedulers, connection: psycopg.Connection[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of that tick alone: it is not taken for a database that is away, and not made again."""
+    made_payloads: list[int] = []
+
+    class Jobs:
+        @scheduled_job(interval=5, name="strange", queue_name="mail")
+        def strange(self) -> object:
+            made_payloads.append(1)
+            return object()
+
+    with scheduler(Jobs, queue_enabled=True) as made:
+        assert made.trigger_now("strange").outcome is TickOutcome.FAILED
+        made.start()
+        wait_until(lambda: len(_ticks(connection)) >= 1)
+        made.stop(timeout_seconds=5)
+    ticks = _ticks(connection)
+    assert {outcome for *_, outcome in ticks} == {"failed"}
+    assert len(made_payloads) == 1 + len(ticks)
+    assert "could not be added to queue mail" in caplog.text
+    assert "cannot use its database" not in caplog.text
+
+
 def test_whoever_dies_over_a_payload_is_replaced(
     scheduler: Schedulers, connection: psycopg.Connection[Any], database_url: str, tmp_path: Path
 ) -> None:

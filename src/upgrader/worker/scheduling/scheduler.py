@@ -16,7 +16,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from upgrader.errors import OperatorError, UpgraderError
+from upgrader.errors import DatabaseUnavailableError, OperatorError, RunError
 from upgrader.worker.options import QueueJobOptions
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.execution import JobExecution
@@ -33,7 +33,8 @@ _LONGEST_SLEEP_SECONDS = 10.0
 _RETRY_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _MICROSECOND = timedelta(microseconds=1)
-_DATABASE_ERRORS = (UpgraderError, psycopg.Error, DBAPIError)
+_DATABASE_ERRORS = (DatabaseUnavailableError, RunError, psycopg.Error, DBAPIError)
+"""What passes when the database is back."""
 
 
 class AddsJobs(Protocol):
@@ -295,11 +296,13 @@ class Scheduler:
         delay = random.uniform(0.0, state.job.max_random_delay_seconds)
         if delay and self._stopping.wait(delay):
             return
-        is_over = False
+        is_over, made = False, list[JobRun]()
         while not is_over and not self._stopping.is_set():
             try:
-                see_to = self._queued_tick if self._goes_to_queue(state.job) else self._inline_tick
-                is_over = see_to(state, due)
+                if self._goes_to_queue(state.job):
+                    is_over = self._queued_tick(state, due, made)
+                else:
+                    is_over = self._inline_tick(state, due)
             except _DATABASE_ERRORS as error:
                 self._tell_outage(error)
             else:
@@ -321,11 +324,14 @@ class Scheduler:
         self._settle(state, due, run)
         return True
 
-    def _queued_tick(self, state: _State, due: datetime) -> bool:
+    def _queued_tick(self, state: _State, due: datetime, made: list[JobRun]) -> bool:
         """Make the payload, then claim the tick and add the job in one transaction.
 
         Whoever makes the payload holds a lock meanwhile; if it dies, another worker that has seen the lock taken
         makes it. False: somebody else is at it.
+
+        Args:
+            made: holds the run once it is over: it is not begun again for a database that was away.
         """
         job, key = state.job, lock_key("tick", self._ticks.schema, state.job.name, due.isoformat())
         if self._ticks.is_claimed(job.name, due):
@@ -335,22 +341,34 @@ class Scheduler:
         try:
             if self._ticks.is_claimed(job.name, due):
                 return True
-            run = self._overlap_guarded(job)
-            if run.outcome is not TickOutcome.DONE:
-                detail = _detail(run)
-                if self._ticks.claim(job.name, due, run.outcome, detail):
-                    self._note(state, run.outcome)
-                    self._log_run(run)
-                return True
-            claimed, number = self._ticks.claim_with(
-                job.name, due, lambda connection: self._add(job, run.result, connection)
-            )
-            if claimed:
-                self._note(state, TickOutcome.QUEUED)
-                _log_queued(job, number)
-            return True
+            if not made:
+                made.append(self._overlap_guarded(job))
+            self._conclude(state, due, made[0])
         finally:
             self._locks.release(key)
+        return True
+
+    def _conclude(self, state: _State, due: datetime, run: JobRun) -> None:
+        """Claim a tick with what became of it: with the job in the queue where there is a payload."""
+        job, number = state.job, None
+        is_claimed = False
+        if run.outcome is TickOutcome.DONE:
+            try:
+                is_claimed, number = self._ticks.claim_with(
+                    job.name, due, lambda connection: self._add(job, run.result, connection)
+                )
+            except _DATABASE_ERRORS:
+                raise
+            except Exception as error:  # a payload that no queue can hold
+                run = _refused(run, job, error)
+        if run.outcome is not TickOutcome.DONE:
+            is_claimed = self._ticks.claim(job.name, due, run.outcome, _detail(run))
+        if not is_claimed:
+            return
+        self._log_run(run, again=state.last_outcome is TickOutcome.SKIPPED)
+        self._note(state, TickOutcome.QUEUED if run.outcome is TickOutcome.DONE else run.outcome)
+        if run.outcome is TickOutcome.DONE:
+            _log_queued(job, number)
 
     def _add(self, job: ScheduledJob, payload: object, connection: Connection) -> int | None:
         assert self._queue is not None
@@ -365,9 +383,8 @@ class Scheduler:
             try:
                 with self._ticks.transaction() as connection:
                     number = self._add(job, run.result, connection)
-            except _DATABASE_ERRORS as error:
-                _logger.error("job %s could not be added to queue %s: %s", job.name, job.queue, error)
-                run = JobRun(job.name, TickOutcome.FAILED, error=error, seconds=run.seconds)
+            except Exception as error:
+                run = _refused(run, job, error)
             else:
                 _log_queued(job, number)
                 run = JobRun(job.name, TickOutcome.QUEUED, run.result, number, seconds=run.seconds)
@@ -443,6 +460,13 @@ class Scheduler:
         if self._outage:
             self._outage = False
             _logger.info("the scheduler can use its database again")
+
+
+def _refused(run: JobRun, job: ScheduledJob, error: Exception) -> JobRun:
+    _logger.error(
+        "job %s could not be added to queue %s: %s", job.name, job.queue, error, extra={"job": job.name}
+    )
+    return JobRun(run.name, TickOutcome.FAILED, error=error, seconds=run.seconds)
 
 
 def _log_queued(job: ScheduledJob, number: int | None) -> None:
