@@ -10,7 +10,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from tests.bench import backfill, client, columns, jobs, locks, machine, memory, pending, skew, tracking
+from tests.bench import (
+    backfill,
+    client,
+    columns,
+    distributed,
+    jobs,
+    locks,
+    machine,
+    memory,
+    pending,
+    skew,
+    tracking,
+)
 from tests.bench import help as help_
 from tests.bench.findings import Section
 from tests.bench.page import page
@@ -38,6 +50,7 @@ MEASUREMENTS: Mapping[str, Measurement] = {
     "locks": locks.measure,
     "jobs": jobs.measure,
     "tracking": tracking.measure,
+    "distributed": distributed.measure,
 }
 
 
