@@ -12,6 +12,7 @@ import pytest
 from tests.support.project import Project
 from tests.support.results import assert_code, document
 from tests.support.server import wait_until
+from upgrader.worker.metrics.figures import figures_from
 
 BATCHES = """
 import time
@@ -124,10 +125,16 @@ def test_a_failed_slow_step_is_a_failed_job(slow: Project) -> None:
 def test_the_status_is_kept_for_the_metrics(slow: Project) -> None:
     """What every worker's metrics are read from."""
     assert_code(slow.run_cli("jobs", "trigger", "upgrade.status"), 0)
-    ((found,),) = slow.query("select document from upgrader_worker.upgrade_status")
-    assert found["instance"] == "slow-pending"
-    assert found["workspaces"]["up-to-date"] == 1
-    assert found["deferred"] == ["1.0.0_FillBatch_2"]
+    ((document,),) = slow.query("select document from upgrader_worker.upgrade_status")
+    found = {figure.name: {**figure.samples[0].labels} for figure in figures_from(document) if figure.samples}
+    values = {
+        (figure.name, *one.labels.values()): one.value
+        for figure in figures_from(document)
+        for one in figure.samples
+    }
+    assert values["upgrader_instance_health", "slow-pending"] == 1
+    assert values["upgrader_workspaces", "up-to-date"] == 1
+    assert found["upgrader_deferred_step_age_seconds"] == {"step": "1.0.0_FillBatch_2"}
 
 
 def test_commands_that_cannot_be_loaded_are_told_as_the_worker_starts(slow: Project) -> None:
