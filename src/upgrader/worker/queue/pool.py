@@ -29,6 +29,7 @@ def make_pool(conninfo: str, schema: str) -> AsyncConnectionPool[Any]:
     """
     return AsyncConnectionPool(
         conninfo,
+        kwargs={},  # Procrastinate 3.4 cannot do without
         min_size=_FEWEST_CONNECTIONS,
         max_size=_MOST_CONNECTIONS,
         timeout=_CONNECTION_SECONDS,

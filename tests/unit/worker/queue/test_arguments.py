@@ -1,0 +1,94 @@
+"""What a job is made of in the queue's table, and how often it is tried."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from procrastinate import jobs
+
+from upgrader.worker.options import Backoff
+from upgrader.worker.queue.arguments import JobArguments, QueueJobError
+from upgrader.worker.queue.dispatch import JobGivenBackError, Retries
+
+
+def of(text: str) -> JobArguments:
+    """Read arguments as they come back from the table."""
+    return JobArguments.of_row(json.loads(text))
+
+
+def tried(attempts: int, arguments: JobArguments) -> jobs.Job:
+    """Make a job that has been tried so often before."""
+    return jobs.Job(
+        id=1,
+        queue="mails",
+        lock=None,
+        queueing_lock=None,
+        task_name="send",
+        task_kwargs=json.loads(arguments.to_json()),
+        attempts=attempts,
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        JobArguments(),
+        JobArguments({"a": [1, None, "ä"]}, 3, Backoff.exponential(2.0, max_seconds=60), "one"),
+        JobArguments("\\u0000"),
+    ],
+)
+def test_what_is_written_is_read_again(arguments: JobArguments) -> None:
+    """Also where all is as by default, of which nothing is written but the payload."""
+    assert of(arguments.to_json()) == arguments
+
+
+def test_defaults_take_no_room() -> None:
+    """Most jobs say nothing of tries and rests."""
+    assert JobArguments(5).to_json() == '{"payload": 5}'
+
+
+def test_arguments_of_another_release_are_read() -> None:
+    """What is missing is as by default, what is unknown is left alone."""
+    assert JobArguments.of_row({"other": 1}) == JobArguments()
+
+
+@pytest.mark.parametrize("payload", [float("inf"), "a\0b", "\udc00", {"x": object()}])
+def test_what_postgresql_cannot_hold_is_refused(payload: object) -> None:
+    """With a hint at what it can."""
+    with pytest.raises(QueueJobError) as caught:
+        JobArguments(payload).to_json()
+    assert "pydantic" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "before", "is_tried_again"),
+    [(1, 0, False), (3, 0, True), (3, 1, True), (3, 2, False), (3, 7, False)],
+)
+def test_three_attempts_are_three_tries(attempts: int, before: int, is_tried_again: bool) -> None:
+    """One that was tried by hand once more than allowed is not tried on and on."""
+    decision = Retries().get_retry_decision(
+        exception=ValueError(), job=tried(before, JobArguments(None, attempts))
+    )
+    assert (decision is not None) is is_tried_again
+
+
+def test_the_rest_grows_with_the_tries() -> None:
+    """Up to its limit."""
+    arguments = JobArguments(None, 9, Backoff.exponential(10.0, max_seconds=25.0))
+    rests = []
+    for before in range(3):
+        now = datetime.now(UTC)
+        decision = Retries().get_retry_decision(exception=ValueError(), job=tried(before, arguments))
+        assert decision is not None
+        assert decision.retry_at is not None
+        rests.append(round((decision.retry_at - now).total_seconds()))
+    assert rests == [10, 20, 25]
+
+
+def test_a_job_that_is_given_back_is_tried_whatever_its_attempts() -> None:
+    """At once: it was the worker that ended."""
+    decision = Retries().get_retry_decision(exception=JobGivenBackError(), job=tried(0, JobArguments()))
+    assert decision is not None
+    assert decision.retry_at is None
