@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--event-seconds",
         type=float,
-        help="how long durable events are sent (UPGRADER_TEST_EVENT_SECONDS; 8)",
+        help="how long durable events are sent, a hundred a second (UPGRADER_TEST_EVENT_SECONDS; 5)",
     )
     group.addoption(
         "--event-kill-pause",

@@ -26,7 +26,6 @@ WORKERS = 2
 ROLLED_BACK = 7
 """One transaction more is rolled back after so many."""
 _DELIVERED_SECONDS = 60.0
-_SOAK_SECONDS = 30.0
 
 MODULE = '''
 import os
@@ -191,7 +190,7 @@ def test_workers_that_are_killed_lose_nothing(
     place: Place, pytestconfig: pytest.Config, note: Callable[..., None]
 ) -> None:
     """A hundred durable events a second while workers are killed: each arrives at least once, none of a rollback."""
-    seconds = _option(pytestconfig, "--event-seconds", "UPGRADER_TEST_EVENT_SECONDS", 8.0)
+    seconds = _option(pytestconfig, "--event-seconds", "UPGRADER_TEST_EVENT_SECONDS", 5.0)
     pause = _option(pytestconfig, "--event-kill-pause", "UPGRADER_TEST_EVENT_KILL_PAUSE", 2.0)
     for _ in range(WORKERS):
         place.start_worker()
@@ -217,18 +216,17 @@ def test_workers_that_are_killed_lose_nothing(
     assert left == 0, f"not delivered within {_DELIVERED_SECONDS:g} s: {place.statuses()}"
     assert lost == set(), place.statuses()
     assert set(received) == committed, "something was sent that was rolled back"
-    if seconds >= _SOAK_SECONDS:  # a machine that runs other tests beside this one does not keep the pace
-        assert len(committed) / emitting > 0.75 * RATE
 
 
 def _emit(place: Place, seconds: float, pause: float) -> tuple[set[int], int, float]:
-    """Commit transactions at the rate, kill a worker after each pause; give what was committed."""
+    """Commit so many seconds' worth of transactions, kill a worker after each pause; give what was committed."""
     committed: set[int] = set()
     choice = random.Random(1)
     kills = 0
     started = time.monotonic()
     with application(place.project.database_url) as sessions:
-        while (now := time.monotonic() - started) < seconds:
+        while len(committed) < RATE * seconds:  # where the machine does not keep the pace it takes longer
+            now = time.monotonic() - started
             if now > (kills + 1) * pause:
                 place.kill_worker(choice)
                 kills += 1

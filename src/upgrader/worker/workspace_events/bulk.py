@@ -24,6 +24,8 @@ from upgrader.worker.workspace_events.tracked import Tracked, TrackedClass, froz
 SWITCH = "workspace_events"
 """`session.execute(…, execution_options={"workspace_events": False})` tells nobody."""
 
+Told = Callable[[], list[WorkspaceEventBatch[Any]]]
+
 _OLD_VALUES_SERVER = (18,)
 
 
@@ -55,11 +57,11 @@ class BulkStatement:
             return None
         return cls(state, tracked, found, tuple(_returned(mapper, found)))
 
-    def execute(self) -> tuple[Result[Any], list[WorkspaceEventBatch[Any]]]:
-        """Execute it; give what the caller is to have, and what it has done."""
+    def execute(self) -> tuple[Result[Any], Told]:
+        """Execute it; give what the caller is to have, and what tells what it has done."""
         rows = self.state.parameters
         if self.state.is_update and isinstance(rows, Sequence):
-            return self.state.invoke_statement(), self._updated_by_key(rows)
+            return self.state.invoke_statement(), lambda: self._updated_by_key(rows)
         statement = self.state.statement
         assert isinstance(statement, Insert | Update | Delete)
         if isinstance(statement, Insert) and self._inserts_one(statement):
@@ -74,10 +76,8 @@ class BulkStatement:
         given = len(result.keys()) - len(wanted)
         whole = result.freeze()
         told = [tuple(row) for row in whole().columns(*range(given, given + len(wanted)))]
-        batches = self._batches(told, old)
-        if given:
-            return whole().columns(*range(given)), batches
-        return _without_rows(result), batches
+        for_caller = whole().columns(*range(given)) if given else _without_rows(result)
+        return for_caller, lambda: self._batches(told, old)
 
     def _inserts_one(self, statement: Insert) -> bool:
         """Tell whether the result has an `inserted_primary_key`, which `returning()` would take away."""
@@ -85,21 +85,21 @@ class BulkStatement:
             return False
         return not (statement._returning or statement._multi_values or statement.select is not None)
 
-    def _insert_one(self, statement: Insert) -> tuple[Result[Any], list[WorkspaceEventBatch[Any]]]:
+    def _insert_one(self, statement: Insert) -> tuple[Result[Any], Told]:
         columns = [self.cls.columns[key] for key in self.fields]
-        keys = [self.cls.columns[key] for key in self.cls.keys]
+        keys = [self.cls.columns[key] for key in self.cls.keys if key in self.cls.columns]
         result = self.state.invoke_statement(statement.return_defaults(*keys, supplemental_cols=columns))
         assert isinstance(result, CursorResult)
         rows = [
             tuple(row._mapping[column] for column in columns) for row in result.returned_defaults_rows or ()
         ]
-        return result, self._batches(rows, ())
+        return result, lambda: self._batches(rows, ())
 
     def _old_fields(self) -> tuple[str, ...]:
         """Give what the server tells of records before an update; only since PostgreSQL 18 it does."""
         changes = self.state.is_update or _is_upsert(self.state)
         dialect = self.state.session.connection(bind_arguments=dict(self.state.bind_arguments)).dialect
-        version = dialect.server_version_info or ()
+        version = (dialect.server_version_info or ()) if dialect.name == "postgresql" else ()
         return self.fields if changes and version >= _OLD_VALUES_SERVER else ()
 
     def _batches(self, rows: list[tuple[Any, ...]], old: tuple[str, ...]) -> list[WorkspaceEventBatch[Any]]:

@@ -118,8 +118,13 @@ class EventTracking:
         statement = BulkStatement.of(state, self._tracked, wants=self._emitter.wants)
         if statement is None:
             return None
-        result, batches = statement.execute()
-        self._record(state.session, batches)
+        result, tell = statement.execute()
+        try:
+            self._record(state.session, tell())
+        except BaseException:
+            # The statement is done: whoever catches this must not be able to commit it untold.
+            state.session.rollback()
+            raise
         return result
 
     def _record(self, session: Session, batches: list[WorkspaceEventBatch[Any]]) -> None:
@@ -137,7 +142,9 @@ class EventTracking:
             self._unit_of_work(session).committed(transaction)
 
     def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
-        self._unit_of_work(session).rolled_back(previous)
+        unit: UnitOfWork | None = session.info.get(self)  # none after the end of the outermost
+        if unit is not None:
+            unit.rolled_back(previous)
 
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is not None:

@@ -151,6 +151,26 @@ def test_a_job_that_cannot_be_enqueued_fails_the_mutation(
     assert told.names == []
 
 
+def test_a_bulk_statement_that_cannot_be_told_is_rolled_back(
+    sessions: Maker, jobs: Jobs, engine: Engine, told: Told
+) -> None:
+    """Whoever catches the error cannot commit the statement all the same."""
+
+    def refuse(batch: Any, connection: Any) -> None:
+        raise ValueError("not now")
+
+    told.emitter.on("person.updated", refuse, in_transaction=True)
+    with sessions() as session:
+        session.add(Person(id=1, name="Ada"))
+        session.commit()
+        with pytest.raises(ValueError, match="not now"):
+            session.execute(update(Person).values(name="X"))
+        session.commit()
+    with engine.connect() as connection:
+        assert connection.execute(text("select name from person")).scalars().all() == ["Ada"]
+    assert told.names == ["person.created"]
+
+
 def test_emitting_by_hand_in_a_transaction(jobs: Jobs, told: Told, engine: Engine) -> None:
     """With a connection both wait for its commit: the job is in it, the handlers here are called after it."""
     event = DatabaseBatchEvent(
