@@ -518,9 +518,13 @@ def test_trigger(jobs: Project) -> None:
     jobs.write(
         "jobs/more.py",
         """
+        import pathlib, time
         from upgrader.worker import scheduled_job
         @scheduled_job(retries=0)
         def fails(): raise ValueError("no luck")
+        @scheduled_job()
+        def holds():
+            while not pathlib.Path("go-on").exists(): time.sleep(0.05)
         """,
     )
     done = jobs.run_cli("jobs", "trigger", "often")
@@ -532,16 +536,17 @@ def test_trigger(jobs: Project) -> None:
     assert failed.returncode == 1
     assert "error: job fails failed: ValueError: no luck" in failed.stderr
     nobody = jobs.run_cli("jobs", "trigger", "oftn")
-    assert (nobody.returncode, "there are: fails, letter, nap, often" in nobody.stderr) == (2, True)
-    napping = jobs.start_cli("jobs", "trigger", "nap")
+    assert (nobody.returncode, "there are: fails, holds, letter, nap, often" in nobody.stderr) == (2, True)
+    holding = jobs.start_cli("jobs", "trigger", "holds")
     locked = (
         "select 1 from pg_locks where locktype = 'advisory' and granted"
         " and database = (select oid from pg_database where datname = current_database())"
     )
     wait_until(lambda: jobs.query(locked) != [])
-    second = jobs.run_cli("jobs", "trigger", "nap")
+    second = jobs.run_cli("jobs", "trigger", "holds")
     assert (second.returncode, "a run of it goes on" in second.stderr) == (3, True)
-    assert napping.communicate(timeout=60)[0].startswith("job nap done")
+    jobs.write("go-on", "")
+    assert holding.communicate(timeout=60)[0].startswith("job holds done")
 
 
 def test_a_signal_ends_what_was_triggered(jobs: Project) -> None:
