@@ -17,7 +17,7 @@ from upgrader.cli import exit_codes, options
 from upgrader.cli.invocation import Invocation
 
 if TYPE_CHECKING:
-    from upgrader.worker.scheduling.scheduler import JobRun
+    from upgrader.worker.scheduling.job_run import JobRun
 
 
 def trigger(

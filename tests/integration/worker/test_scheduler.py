@@ -23,9 +23,10 @@ from tests.support.server import wait_until
 from upgrader.errors import LoadingError
 from upgrader.settings import Settings
 from upgrader.worker import current_job, scheduled_job
+from upgrader.worker.scheduling.job_run import UnknownJobError
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
 from upgrader.worker.scheduling.opening import open_scheduler
-from upgrader.worker.scheduling.scheduler import Scheduler, UnknownJobError
+from upgrader.worker.scheduling.scheduler import Scheduler
 from upgrader.worker.scheduling.session_locks import SessionLocks, lock_key
 from upgrader.worker.scheduling.ticks import TickOutcome
 from upgrader.worker.scheduling.timed import ChildFailedError, JobTimeoutError

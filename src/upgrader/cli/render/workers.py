@@ -12,7 +12,7 @@ from upgrader.cli.render.wording import age, counted, duration, moment
 
 if TYPE_CHECKING:
     from upgrader.worker.registry import KnownWorker, LastTick, WorkersReport
-    from upgrader.worker.scheduling.scheduler import JobRun
+    from upgrader.worker.scheduling.job_run import JobRun
 
 _WORKERS = (
     Column("worker"),

@@ -10,16 +10,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
 
 import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from upgrader.errors import DatabaseUnavailableError, OperatorError, RunError
-from upgrader.worker.options import QueueJobOptions
+from upgrader.errors import DatabaseUnavailableError, RunError
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.execution import JobExecution
+from upgrader.worker.scheduling.job_run import (
+    AddsJobs,
+    JobRun,
+    UnknownJobError,
+    describe,
+    detail_of,
+    log_queued,
+    refused,
+)
 from upgrader.worker.scheduling.jobs import ScheduledJob, SchedulerJobDescriptor
 from upgrader.worker.scheduling.session_locks import SessionLocks, lock_key
 from upgrader.worker.scheduling.ticks import TickBook, TickOutcome
@@ -35,45 +42,6 @@ _PRUNE_SECONDS = 600.0
 _MICROSECOND = timedelta(microseconds=1)
 _DATABASE_ERRORS = (DatabaseUnavailableError, RunError, psycopg.Error, DBAPIError)
 """What passes when the database is back."""
-
-
-class AddsJobs(Protocol):
-    """What the scheduler needs of a queue; `JobQueue` is one."""
-
-    def add_options(
-        self,
-        queue: str | None,
-        name: str,
-        payload: object,
-        options: QueueJobOptions,
-        *,
-        connection: Connection | None = None,
-    ) -> int | None:
-        """Add a job and give its number; None where one waits under its id already."""
-        ...
-
-
-class UnknownJobError(OperatorError):
-    """There is no scheduled job of that name."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobRun:
-    """How a run went that somebody asked for.
-
-    Attributes:
-        result: what the job returned.
-        queue_job_id: the number of the job that was queued; None where none was, or one waits under its id.
-        error: what it failed with.
-        seconds: that it took.
-    """
-
-    name: str
-    outcome: TickOutcome
-    result: Any = None
-    queue_job_id: int | None = None
-    error: Exception | None = None
-    seconds: float = 0.0
 
 
 @dataclass
@@ -207,7 +175,17 @@ class Scheduler:
 
     def jobs(self) -> tuple[SchedulerJobDescriptor, ...]:
         """Describe every job, in the order in which they were found."""
-        return tuple(map(self._described, self._states.values()))
+        return tuple(
+            describe(
+                state.job,
+                is_queued=self._goes_to_queue(state.job),
+                next_run=self._next_run(state),
+                last_run=state.last_run,
+                last_outcome=state.last_outcome,
+                running=state.running,
+            )
+            for state in self._states.values()
+        )
 
     def next_runs(self) -> dict[str, datetime | None]:
         """Give when each job is due next; None for those without ticks, or switched off."""
@@ -220,30 +198,6 @@ class Scheduler:
         if not state.job.enabled:
             return None
         return state.next_due or state.job.trigger.next_after(self._clock())
-
-    def _described(self, state: _State) -> SchedulerJobDescriptor:
-        job = state.job
-        return SchedulerJobDescriptor(
-            name=job.name,
-            description=job.options.description,
-            provider=job.found.provider,
-            method=job.found.method,
-            enabled=job.enabled,
-            schedule=job.trigger.description,
-            timezone=getattr(job.trigger, "timezone", None),
-            run_on_start=job.options.run_on_start,
-            prevent_overlap=job.prevent_overlap,
-            retries=job.retries,
-            retry_delay_seconds=job.retry_delay_seconds,
-            timeout_seconds=job.timeout_seconds,
-            max_random_delay_seconds=job.max_random_delay_seconds,
-            queue=job.queue if self._queue is not None else None,
-            queue_job_name=job.queue_job_name if job.queue and self._queue is not None else None,
-            next_run=self._next_run(state),
-            last_run=state.last_run,
-            last_outcome=state.last_outcome.value if state.last_outcome else None,
-            running=state.running,
-        )
 
     def _watch(self) -> None:
         """Fire what is due until the scheduler is stopped."""
@@ -360,15 +314,15 @@ class Scheduler:
             except _DATABASE_ERRORS:
                 raise
             except Exception as error:  # a payload that no queue can hold
-                run = _refused(run, job, error)
+                run = refused(run, job, error)
         if run.outcome is not TickOutcome.DONE:
-            is_claimed = self._ticks.claim(job.name, due, run.outcome, _detail(run))
+            is_claimed = self._ticks.claim(job.name, due, run.outcome, detail_of(run))
         if not is_claimed:
             return
         self._log_run(run, again=state.last_outcome is TickOutcome.SKIPPED)
         self._note(state, TickOutcome.QUEUED if run.outcome is TickOutcome.DONE else run.outcome)
         if run.outcome is TickOutcome.DONE:
-            _log_queued(job, number)
+            log_queued(job, number)
 
     def _add(self, job: ScheduledJob, payload: object, connection: Connection) -> int | None:
         assert self._queue is not None
@@ -384,9 +338,9 @@ class Scheduler:
                 with self._ticks.transaction() as connection:
                     number = self._add(job, run.result, connection)
             except Exception as error:
-                run = _refused(run, job, error)
+                run = refused(run, job, error)
             else:
-                _log_queued(job, number)
+                log_queued(job, number)
                 run = JobRun(job.name, TickOutcome.QUEUED, run.result, number, seconds=run.seconds)
         self._note(self._states[job.name], run.outcome)
         return run
@@ -432,7 +386,7 @@ class Scheduler:
 
     def _settle(self, state: _State, due: datetime, run: JobRun) -> None:
         try:
-            self._ticks.settle(state.job.name, due, run.outcome, _detail(run))
+            self._ticks.settle(state.job.name, due, run.outcome, detail_of(run))
         except _DATABASE_ERRORS as error:  # the run itself is over: it must not be begun again
             self._tell_outage(error)
 
@@ -460,22 +414,3 @@ class Scheduler:
         if self._outage:
             self._outage = False
             _logger.info("the scheduler can use its database again")
-
-
-def _refused(run: JobRun, job: ScheduledJob, error: Exception) -> JobRun:
-    _logger.error(
-        "job %s could not be added to queue %s: %s", job.name, job.queue, error, extra={"job": job.name}
-    )
-    return JobRun(run.name, TickOutcome.FAILED, error=error, seconds=run.seconds)
-
-
-def _log_queued(job: ScheduledJob, number: int | None) -> None:
-    fields = {"job": job.queue_job_name, "queue": job.queue, "job_id": number}
-    if number is None:
-        _logger.info("job %s waits in queue %s already", job.queue_job_name, job.queue, extra=fields)
-    else:
-        _logger.info("job %s [%d] added to queue %s", job.queue_job_name, number, job.queue, extra=fields)
-
-
-def _detail(run: JobRun) -> str | None:
-    return None if run.error is None else f"{type(run.error).__name__}: {run.error}"

@@ -1,0 +1,111 @@
+"""What a run of a scheduled job comes to, and what is told of jobs and their runs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection
+
+from upgrader.errors import OperatorError
+from upgrader.worker.options import QueueJobOptions
+from upgrader.worker.scheduling.jobs import ScheduledJob, SchedulerJobDescriptor
+from upgrader.worker.scheduling.ticks import TickOutcome
+
+_logger = logging.getLogger("upgrader.worker.scheduler")
+
+
+class AddsJobs(Protocol):
+    """What the scheduler needs of a queue; `JobQueue` is one."""
+
+    def add_options(
+        self,
+        queue: str | None,
+        name: str,
+        payload: object,
+        options: QueueJobOptions,
+        *,
+        connection: Connection | None = None,
+    ) -> int | None:
+        """Add a job and give its number; None where one waits under its id already."""
+        ...
+
+
+class UnknownJobError(OperatorError):
+    """There is no scheduled job of that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRun:
+    """How a run went that somebody asked for.
+
+    Attributes:
+        result: what the job returned.
+        queue_job_id: the number of the job that was queued; None where none was, or one waits under its id.
+        error: what it failed with.
+        seconds: that it took.
+    """
+
+    name: str
+    outcome: TickOutcome
+    result: Any = None
+    queue_job_id: int | None = None
+    error: Exception | None = None
+    seconds: float = 0.0
+
+
+def describe(
+    job: ScheduledJob,
+    *,
+    is_queued: bool,
+    next_run: datetime | None,
+    last_run: datetime | None,
+    last_outcome: TickOutcome | None,
+    running: int,
+) -> SchedulerJobDescriptor:
+    """Put together what a scheduler tells of a job."""
+    return SchedulerJobDescriptor(
+        name=job.name,
+        description=job.options.description,
+        provider=job.found.provider,
+        method=job.found.method,
+        enabled=job.enabled,
+        schedule=job.trigger.description,
+        timezone=getattr(job.trigger, "timezone", None),
+        run_on_start=job.options.run_on_start,
+        prevent_overlap=job.prevent_overlap,
+        retries=job.retries,
+        retry_delay_seconds=job.retry_delay_seconds,
+        timeout_seconds=job.timeout_seconds,
+        max_random_delay_seconds=job.max_random_delay_seconds,
+        queue=job.queue if is_queued else None,
+        queue_job_name=job.queue_job_name if is_queued else None,
+        next_run=next_run,
+        last_run=last_run,
+        last_outcome=last_outcome.value if last_outcome else None,
+        running=running,
+    )
+
+
+def refused(run: JobRun, job: ScheduledJob, error: Exception) -> JobRun:
+    """Give a run whose payload could not be added to its queue."""
+    _logger.error(
+        "job %s could not be added to queue %s: %s", job.name, job.queue, error, extra={"job": job.name}
+    )
+    return JobRun(run.name, TickOutcome.FAILED, error=error, seconds=run.seconds)
+
+
+def log_queued(job: ScheduledJob, number: int | None) -> None:
+    """Say that a job was added to its queue, or waits there already."""
+    fields = {"job": job.queue_job_name, "queue": job.queue, "job_id": number}
+    if number is None:
+        _logger.info("job %s waits in queue %s already", job.queue_job_name, job.queue, extra=fields)
+    else:
+        _logger.info("job %s [%d] added to queue %s", job.queue_job_name, number, job.queue, extra=fields)
+
+
+def detail_of(run: JobRun) -> str | None:
+    """Give what a run failed with."""
+    return None if run.error is None else f"{type(run.error).__name__}: {run.error}"
