@@ -21,13 +21,15 @@ from upgrader.worker.distributed.ledger import SegmentLedger
 from upgrader.worker.distributed.messages import decode_event, decode_result
 from upgrader.worker.distributed.terms import RunTerms
 
-_LOOP_SECONDS = 0.03
+_LOOP_SECONDS = 0.04
 _LOOK_SECONDS = 0.2
 _INVITE_SECONDS = 1.0
 _EVENT_SECONDS = 1.0
 # So many invitations wait for workers that are not at it yet; each is for one lane.
 _INVITATIONS = 16
-_FEWEST_WAITING = 4
+# So many chunks wait for each lane: until this process looks again none is to be idle.
+_WAITING = 2
+_FEWEST_LANES = 4
 _LOSSES_AT_MOST = 5
 
 
@@ -141,10 +143,10 @@ class DistributedExecutor:
         """Let as many chunks wait as there are lanes that may ask for one soon."""
         self._holders = self._board.holders()
         waiting = sum(1 for number in self._chunks if self._holders.get(number) is None)
-        lanes = max(_FEWEST_WAITING, self._crew.lanes)
+        lanes = max(_FEWEST_LANES, self._crew.lanes)
         self._parts.report.note_lanes(max(1, self._crew.lanes))
         made: list[Chunk] = []
-        while waiting + len(made) < lanes and (ids := self._next_ids(lanes)):
+        while waiting + len(made) < _WAITING * lanes and (ids := self._next_ids(lanes)):
             made.append(self._chunk(ids))
         if made:
             self._board.add(made)
