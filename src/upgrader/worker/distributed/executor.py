@@ -23,6 +23,7 @@ from upgrader.worker.distributed.terms import RunTerms
 
 _LOOP_SECONDS = 0.04
 _LOOK_SECONDS = 0.2
+_EAGER_SECONDS = 2.0  # for so long after it began a segment looks out for workers all the time
 _INVITE_SECONDS = 1.0
 _EVENT_SECONDS = 1.0
 # So many invitations wait for workers that are not at it yet; each is for one lane.
@@ -83,7 +84,7 @@ class DistributedExecutor:
         self._chunks: dict[int, tuple[str, ...]] = {}
         self._holders: dict[int, str | None] = {}
         self._is_ending = False
-        self._looked = self._invited = self._told = 0.0
+        self._looked = self._invited = self._told = self._eager_until = 0.0
         self._idle_since: float | None = None
         self._seconds, self._count = 0.0, 0
         self._unconnected: set[str] = set()
@@ -104,6 +105,7 @@ class DistributedExecutor:
             self._board.open(self._terms)
             self.is_open = True
         self._board.tell("running")
+        self._eager_until = time.monotonic() + _EAGER_SECONDS
         try:
             self._work()
         except BaseException:  # a second signal, as a rule
@@ -249,7 +251,7 @@ class DistributedExecutor:
     def _look(self) -> None:
         """Let workers in, and take back what those had in hand that are gone."""
         now = time.monotonic()
-        if now - self._looked < _LOOK_SECONDS:
+        if now - self._looked < _LOOK_SECONDS and now >= self._eager_until:
             return
         self._looked = now
         changes = self._crew.look()
