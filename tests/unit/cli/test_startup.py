@@ -1,8 +1,12 @@
 """Help must be fast: it loads nothing heavy."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +69,22 @@ def test_every_verb_has_a_help_that_fits_its_line() -> None:
         "worker",
         "jobs",
     ]
+
+
+def test_ctrl_c_while_it_is_loaded(tmp_path: Path) -> None:
+    """It ends at once by the signal, and says nothing: there is nothing to say yet."""
+    ready = tmp_path / "ready"
+    (tmp_path / "typer.py").write_text(
+        f"import pathlib, time\npathlib.Path({str(ready)!r}).touch()\ntime.sleep(60)\n", encoding="utf-8"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "upgrader", "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not ready.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=30)
+    assert (process.returncode, told) == (-signal.SIGINT, b"")
