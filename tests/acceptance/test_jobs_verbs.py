@@ -30,7 +30,7 @@ def ground(project: Project) -> QueueGround:
     )
     add("letters", "working")
     made.start()
-    add("letters", "later", delay=3600)
+    add("letters", "later", delay=3570)
     cancelled = add("letters", "unwanted")
     connection.execute(f"select {SCHEMA}.procrastinate_cancel_job_v1(%s, true, false)".encode(), [cancelled])
     add("mails", "next", id="one", priority=3)

@@ -20,7 +20,8 @@ from tests.support.server import wait_until
 
 JOBS = """
 import logging, os, time
-from upgrader.worker import QueueWorkerHost, queue_job_handler, queue_worker, scheduled_job
+from pathlib import Path
+from upgrader.worker import QueueWorkerHost, current_job, queue_job_handler, queue_worker, scheduled_job
 
 
 class Jobs:
@@ -42,6 +43,18 @@ class Mail(QueueWorkerHost):
     @queue_job_handler("send")
     def send(self, job):
         logging.getLogger("mine").info("sending to %s", job.data["to"])
+"""
+
+NAP_UNTIL_STOPPED = """
+
+class LongNap:
+    @scheduled_job(name="long nap", run_on_start=True)
+    def nap(self):
+        Path("napping").touch()
+        while not current_job().stop_requested:
+            time.sleep(0.01)
+        time.sleep(1)  # longer than any look at whether it is through
+        Path("woke up").touch()
 """
 
 
@@ -130,21 +143,16 @@ def test_the_jobs_that_were_found_need_not_be_told(
 def test_a_signal_lets_jobs_in_progress_finish(
     jobs: Project, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """A run of two seconds that had just begun is done when the process is gone."""
-    jobs.write(
-        "jobs/mine.py",
-        JOBS.replace('@scheduled_job(name="nap")', '@scheduled_job(name="nap", run_on_start=True)'),
-    )
+    """A run that is in the middle of its work when the signal comes is done when the process is gone."""
+    jobs.write("jobs/mine.py", JOBS + NAP_UNTIL_STOPPED)
     process = start()
-    wait_until(
-        lambda: (
-            jobs.query("select to_regclass('upgrader_worker.tick')") != [(None,)]
-            and _ticks(jobs, "often") != []
-        )
-    )
+    wait_until((jobs.directory / "napping").exists)
     code, told = _end(process)
     assert code == 0, told
-    assert "job nap done in 2." in told
+    assert "jobs in progress, which have 30 s to finish: long nap" in told
+    assert "job long nap done in " in told
+    assert "ended after " in told
+    assert (jobs.directory / "woke up").exists()
 
 
 def test_what_does_not_finish_in_time_is_named(
@@ -491,6 +499,7 @@ def test_it_lives_through_a_database_that_goes_away(
     assert code == 0, told
     assert told.count("the scheduler cannot use its database") == 1
     assert "the scheduler can use its database again" in told
+    assert "Traceback" not in told
 
 
 def test_a_worker_that_slept_fires_the_latest_tick_alone(

@@ -149,7 +149,9 @@ class WorkerProcess:
         _logger.info(
             "%s: stopping%s",
             stop.signal_name or "asked to end",
-            f"; {len(at_work)} jobs in progress have {seconds:g} s: {', '.join(at_work)}" if at_work else "",
+            f"; jobs in progress, which have {seconds:g} s to finish: {', '.join(at_work)}"
+            if at_work
+            else "",
         )
         unfinished: list[str] = []
         started = time.monotonic()

@@ -16,6 +16,8 @@ from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from upgrader.errors import StepError, UpgraderError
+
 Result = TypeVar("Result")
 
 _logger = logging.getLogger("upgrader.worker.jobs")
@@ -174,4 +176,17 @@ def _log(end: JobEnd) -> None:
         text = f"job {named} failed after {end.seconds:.3f} s{tried}: {type(error).__name__}: {error}"
     elif error is not None:
         text = f"job {named} ended after {end.seconds:.3f} s by {type(error).__name__}"
-    _logger.log(level, "%s", text, extra=fields, exc_info=error if isinstance(error, Exception) else None)
+    if isinstance(error, UpgraderError) and error.hint:
+        text = f"{text} (hint: {error.hint})"
+    _logger.log(level, "%s", text, extra=fields, exc_info=error if _has_a_place(error) else None)
+
+
+def _has_a_place(error: BaseException | None) -> bool:
+    """Tell whether its traceback shows somebody their own code.
+
+    An error of ours, a database that is away for instance, says in a sentence what is wrong; a traceback
+    would show where in the product it was raised. A step that failed is its author's matter.
+    """
+    return isinstance(error, Exception) and (
+        isinstance(error, StepError) or not isinstance(error, UpgraderError)
+    )

@@ -98,7 +98,7 @@ def test_a_silent_worker_is_given_up(project: Project):
             workers[0].process.send_signal(signal.SIGSTOP)
             report = coordinator.report
             workers[0].process.send_signal(signal.SIGCONT)
-        wait_until(lambda: "run" in workers[0].said.splitlines()[-1])
+        wait_until(lambda: any(line.startswith("run ") for line in workers[0].said.splitlines()))
         assert workers[0].stop() == 0
     assert (report.outcome, report.error) == (Outcome.DONE, None)
     assert_each_once(project)

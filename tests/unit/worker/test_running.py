@@ -10,6 +10,7 @@ from contextvars import ContextVar
 import pytest
 import sentry_sdk
 
+from upgrader.errors import DatabaseUnavailableError, StepError
 from upgrader.worker.running import JobEnd, RunningJob, current_job, run_job, run_job_async
 
 _LANGUAGE: ContextVar[str] = ContextVar("language", default="en")
@@ -133,3 +134,25 @@ def test_each_job_has_a_scope_of_sentrys_own() -> None:
     assert event["transaction"] == "job mail.clean"
     assert event["contexts"]["job"]["job_id"] == 8  # type: ignore[index]  # a dictionary
     assert "tenant" not in (event.get("tags") or {})
+
+
+def test_an_error_of_ours_is_a_sentence_and_a_foreign_one_a_traceback(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A database that is away needs no traceback; a mistake in a job, or in a step that it ran, does."""
+
+    def fails_with(error: Exception) -> logging.LogRecord:
+        def work() -> None:
+            raise error
+
+        with pytest.raises(type(error)):
+            run_job(JOB, work)
+        return caplog.records[-1]
+
+    away = fails_with(DatabaseUnavailableError("the server said no", hint="start it"))
+    assert away.exc_info is None
+    assert "DatabaseUnavailableError: the server said no (hint: start it)" in away.getMessage()
+    for error in (ZeroDivisionError("by zero"), StepError("the step failed")):
+        record = fails_with(error)
+        assert record.exc_info is not None
+        assert record.exc_info[1] is error
