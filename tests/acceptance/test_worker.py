@@ -281,7 +281,7 @@ def test_all_that_is_wrong_is_told_at_once(jobs: Project) -> None:
         "job 'wrong': timezone='Mars/Olympus' is no time zone",
         "jobs/wrong.py:4",
         "jobs/wrong.py:7",
-        "jobs/mine.py:7",
+        "jobs/mine.py:8",
     ):
         assert text in done.stderr, text
     assert "Traceback" not in done.stderr

@@ -94,7 +94,7 @@ def test_a_worker_that_starts_in_a_window_does_not_wait_for_the_next(
     _, told = worker[0].communicate(timeout=60)
     assert worker[0].returncode == 0, told
     assert _attempts(slow) == ["interrupted"]
-    assert "1 jobs in progress" in told
+    assert "jobs in progress, which have 30 s to finish: upgrade.deferred" in told
 
 
 def test_a_release_that_nobody_has_begun_is_left_alone(slow: Project) -> None:

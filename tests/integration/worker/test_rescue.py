@@ -32,7 +32,7 @@ def run_upkeep(url: str, duty: str, *, times: int = 1, **worker: Any) -> list[An
 
     async def one() -> Any:
         connector = make_connector(SCHEMA)
-        manager = QueueManager(connector, poll_seconds=1, patience_seconds=1)
+        manager = QueueManager(connector, url, poll_seconds=1, patience_seconds=1)
         async with make_pool(url, SCHEMA) as pool:
             await connector.open_async(pool)
             return await getattr(Upkeep(manager, settings), duty)()

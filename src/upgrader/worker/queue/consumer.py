@@ -159,7 +159,10 @@ class QueueConsumer:
         worker = self._settings.worker
         made = make_connector(self._schema)
         manager = QueueManager(
-            made, poll_seconds=worker.poll_seconds, patience_seconds=worker.stalled_seconds
+            made,
+            connector.conninfo,
+            poll_seconds=worker.poll_seconds,
+            patience_seconds=worker.stalled_seconds,
         )
         upkeep = Upkeep(manager, worker)
         dispatcher = Dispatcher(

@@ -1,12 +1,14 @@
 """What a worker says to the queue, in place of Procrastinate's own manager of jobs.
 
 Its own would end a worker with the first connection that is lost, let a worker end a job that another has taken over,
-count a job that is given back as tried, and let jobs that are due wait for the next poll.
+count a job that is given back as tried, and let jobs that are due, or that were added just before it listened, wait
+for the next poll.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
 import time
@@ -15,11 +17,16 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from procrastinate import jobs, utils
 from procrastinate.exceptions import ConnectorException
-from procrastinate.manager import JobManager, NotificationCallback
+from procrastinate.manager import JobManager, NotificationCallback, get_channel_for_queues
 from procrastinate.worker import Worker
 
+from upgrader.worker.queue.listening import listen
+
+_LOOK: jobs.Notification = {"type": "job_inserted", "job_id": 0}
+"""In place of what was not heard: the worker looks for any job."""
 _SHORTEST_POLL_SECONDS = 0.01
 _PAUSE_SECONDS = 0.5
 
@@ -73,14 +80,18 @@ class QueuedJob(jobs.Job):
 class QueueManager(JobManager):
     """The manager of one consumer."""
 
-    def __init__(self, connector: Any, *, poll_seconds: float, patience_seconds: float) -> None:
+    def __init__(
+        self, connector: Any, conninfo: str, *, poll_seconds: float, patience_seconds: float
+    ) -> None:
         """Say nothing yet.
 
         Args:
+            conninfo: of the connection that listens.
             poll_seconds: how long an idle worker sleeps at the most.
             patience_seconds: how long the end of a job is tried to be written down.
         """
         super().__init__(connector)
+        self._conninfo = conninfo
         self._patience_seconds = patience_seconds
         self._poll_seconds = poll_seconds
         self._given_back: set[int] = set()
@@ -107,15 +118,25 @@ class QueueManager(JobManager):
         self, *, on_notification: NotificationCallback, queues: Iterable[str] | None = None
     ) -> None:
         """Listen; where the connection is lost, again and again. Meanwhile the worker asks now and then."""
+        channels = get_channel_for_queues(queues)
 
-        async def notified(*, channel: str, notification: jobs.Notification) -> None:
+        async def heard(channel: str, payload: str | None) -> None:
             self._notifications += 1
+            notification: jobs.Notification = json.loads(payload) if payload else _LOOK
             await on_notification(channel=channel, notification=notification)
 
         while True:
-            with suppress(ConnectorException):
-                await super().listen_for_jobs(on_notification=notified, queues=queues)
+            with suppress(psycopg.Error):
+                await listen(self._conninfo, channels, heard)
             await asyncio.sleep(self._poll_seconds)
+
+    async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:
+        """Give the jobs that were asked to end; none while the database is away."""
+        try:
+            return await super().list_jobs_to_abort_async(queue)
+        except ConnectorException as error:
+            self._tell_once(error)
+            return []
 
     async def fetch_job(self, queues: Iterable[str] | None, worker_id: int) -> jobs.Job | None:
         """Take a job; without one, let the worker sleep no longer than until the next is due."""
