@@ -7,25 +7,34 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 import pytest
 
-from tests.support.distributed import wait_until
 from tests.support.project import Project
 from tests.support.results import assert_code, assert_error, attempts, document
+from tests.support.server import PostgresServer, wait_until
 
 IDS = [f"w{number:02}" for number in range(20)]
 TAKES_PART = "select from upgrader_worker.distributed_member where state = 'admitted'"
 
 
 @contextmanager
-def workers(project: Project, count: int = 2) -> Iterator[list[subprocess.Popen[str]]]:
-    """Start `upgrader worker` processes; they end with the block, in good order."""
+def workers(
+    project: Project, count: int = 2, *, queue: str | None = None
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start `upgrader worker` processes; they end with the block, in good order.
+
+    Args:
+        queue: the URL of the queue's database, where it is another one.
+    """
     started = [project.start_cli("worker", "--concurrency", "2") for _ in range(count)]
     try:
-        wait_until(
-            lambda: project.query("select to_regclass('upgrader_worker.worker') is not null") == [(True,)]
-        )
-        wait_until(lambda: project.query("select count(*) from upgrader_worker.worker") == [(count,)])
+        with psycopg.connect(queue or project.database_url, autocommit=True) as connection:
+            for look, there in (
+                ("select to_regclass('upgrader_worker.worker') is not null", True),
+                ("select count(*) from upgrader_worker.worker", count),
+            ):
+                wait_until(lambda look=look, there=there: connection.execute(look).fetchone() == (there,))  # type: ignore[misc]  # a lambda with defaults
         yield started
         for process in started:
             process.terminate()
@@ -65,6 +74,25 @@ def test_the_report_is_that_of_jobs_with_a_table_of_workers(project: Project):
     }  # fmt: skip
     waiting = "select from upgrader_worker.procrastinate_jobs where status = 'todo' and queue_name like '%distributed'"
     assert project.query(waiting) == []
+
+
+def test_the_queue_may_be_in_another_database(project: Project, server: PostgresServer):
+    """The invitations are there, what is run is where the workspaces are."""
+    write_release(project)
+    with server.database() as other:
+        project.configure(worker={"queue_database_url": other})
+        with workers(project, queue=other):
+            report = document(project.run_cli("upgrade", "--distributed", "--json"))
+            with psycopg.connect(other) as connection:
+                asked = connection.execute(
+                    "select count(*) from upgrader_worker.procrastinate_jobs where task_name = 'upgrade.take_part'"
+                ).fetchone()
+    assert report["exit_code"] == 1
+    assert report["completed"] == 2 * len(IDS)
+    assert sum(one["workspaces"] for one in report["workers"]) >= len(IDS)
+    assert asked is not None
+    assert asked[0] >= 1
+    assert project.query("select to_regclass('upgrader_worker.procrastinate_jobs')") == [(None,)]
 
 
 def test_a_killed_worker_and_a_signal(project: Project):

@@ -27,7 +27,7 @@ from upgrader.worker.distributed.worker import Participation
 
 ROOT = Path(__file__).parents[2]
 WAIT_SECONDS = 60.0
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.03
 
 
 class NoInvitations:
@@ -207,14 +207,6 @@ class Coordinator:
         if self.errors:
             raise self.errors[0]
         return self.reports[0]
-
-
-def wait_until(condition: Callable[[], object], *, seconds: float = WAIT_SECONDS) -> None:
-    """Wait for a state."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(_POLL_SECONDS)
 
 
 def is_running(pid: int) -> bool:

@@ -104,7 +104,7 @@ def wait_for(pid: int, seconds: float) -> int | None:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
             return None
-        time.sleep(0.002)
+        time.sleep(0.01)
 
 
 def _be_the_run(request: dict[str, Any]) -> NoReturn:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.distributed import Coordinator, distribute, wait_until, worker_threads
+from tests.support.distributed import Coordinator, distribute, worker_threads
 from tests.support.project import Project
 from tests.support.results import attempts, snapshot
-from tests.support.server import PostgresServer
+from tests.support.server import PostgresServer, wait_until
 from upgrader.errors import ConnectionLostError, LockHeldError, RunSupersededError
 from upgrader.events import (
     AuthorLog,

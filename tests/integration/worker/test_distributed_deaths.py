@@ -12,11 +12,11 @@ from tests.support.distributed import (
     Coordinator,
     distribute,
     start_worker,
-    wait_until,
     worker_processes,
 )
 from tests.support.project import Project
 from tests.support.results import attempts
+from tests.support.server import wait_until
 from upgrader.events import SegmentStarted
 from upgrader.model import Outcome
 from upgrader.testing import RecordingSink

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from tests.support.cluster import running_cluster
-from tests.support.distributed import WAIT_SECONDS, wait_until
+from tests.support.distributed import WAIT_SECONDS
 from tests.support.network import Machine, Network, network
 from tests.support.project import PROGRAM, Project
 from tests.support.results import assert_code, attempts, document
+from tests.support.server import wait_until
 
 IDS = [f"w{number:02}" for number in range(60)]
 TIGHT = {"UPGRADER_WORKER__STALLED_SECONDS": "3", "UPGRADER_WORKER__HEARTBEAT_SECONDS": "1"}

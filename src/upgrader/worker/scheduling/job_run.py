@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from upgrader.errors import OperatorError
 from upgrader.worker.options import QueueJobOptions
+from upgrader.worker.scheduling.job_state import JobState
 from upgrader.worker.scheduling.jobs import ScheduledJob, SchedulerJobDescriptor
 from upgrader.worker.scheduling.ticks import TickOutcome
 
@@ -56,16 +57,9 @@ class JobRun:
     seconds: float = 0.0
 
 
-def describe(
-    job: ScheduledJob,
-    *,
-    is_queued: bool,
-    next_run: datetime | None,
-    last_run: datetime | None,
-    last_outcome: TickOutcome | None,
-    running: int,
-) -> SchedulerJobDescriptor:
+def describe(state: JobState, *, is_queued: bool, next_run: datetime | None) -> SchedulerJobDescriptor:
     """Put together what a scheduler tells of a job."""
+    job = state.job
     return SchedulerJobDescriptor(
         name=job.name,
         description=job.options.description,
@@ -83,9 +77,9 @@ def describe(
         queue=job.queue if is_queued else None,
         queue_job_name=job.queue_job_name if is_queued else None,
         next_run=next_run,
-        last_run=last_run,
-        last_outcome=last_outcome.value if last_outcome else None,
-        running=running,
+        last_run=state.last_run,
+        last_outcome=state.last_outcome.value if state.last_outcome else None,
+        running=state.running,
     )
 
 
@@ -109,3 +103,14 @@ def log_queued(job: ScheduledJob, number: int | None) -> None:
 def detail_of(run: JobRun) -> str | None:
     """Give what a run failed with."""
     return None if run.error is None else f"{type(run.error).__name__}: {run.error}"
+
+
+def log_left_out(run: JobRun, *, again: bool = False) -> None:
+    """Say that a run was left out; of several in a row only the first is worth a word."""
+    if run.outcome is TickOutcome.SKIPPED:
+        _logger.log(
+            logging.DEBUG if again else logging.INFO,
+            "job %s is left out this time: the run before it goes on",
+            run.name,
+            extra={"job": run.name},
+        )

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-import psycopg
-from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
-
-from upgrader.errors import DatabaseUnavailableError, RunError
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.execution import JobExecution
-from upgrader.worker.scheduling.job_run import (
-    AddsJobs,
-    JobRun,
-    UnknownJobError,
-    describe,
-    detail_of,
-    log_queued,
-    refused,
-)
+from upgrader.worker.scheduling.firing import TickFiring
+from upgrader.worker.scheduling.job_run import AddsJobs, JobRun, UnknownJobError, describe, log_left_out
+from upgrader.worker.scheduling.job_state import DATABASE_ERRORS, JobState, Outage
 from upgrader.worker.scheduling.jobs import ScheduledJob, SchedulerJobDescriptor
-from upgrader.worker.scheduling.session_locks import SessionLocks, lock_key
-from upgrader.worker.scheduling.ticks import TickBook, TickOutcome
+from upgrader.worker.scheduling.runner import RETRY_SECONDS, JobRunner
+from upgrader.worker.scheduling.session_locks import SessionLocks
+from upgrader.worker.scheduling.ticks import TickBook
 from upgrader.worker.scheduling.triggers import latest_between
 
 _logger = logging.getLogger("upgrader.worker.scheduler")
@@ -37,29 +25,8 @@ _logger = logging.getLogger("upgrader.worker.scheduler")
 MADE_UP_SECONDS = 600.0
 """A tick that fell into a time in which no worker ran is made up for if it is no older than this."""
 _LONGEST_SLEEP_SECONDS = 10.0
-_RETRY_SECONDS = 1.0
 _PRUNE_SECONDS = 600.0
 _MICROSECOND = timedelta(microseconds=1)
-_DATABASE_ERRORS = (DatabaseUnavailableError, RunError, psycopg.Error, DBAPIError)
-"""What passes when the database is back."""
-
-
-@dataclass
-class _State:
-    """What a scheduler remembers of a job.
-
-    Attributes:
-        next_due: None before it has started, and for a job without ticks.
-        newest: the newest tick that came due here.
-    """
-
-    job: ScheduledJob
-    next_due: datetime | None = None
-    newest: datetime | None = None
-    last_run: datetime | None = None
-    last_outcome: TickOutcome | None = None
-    running: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Scheduler:
@@ -88,17 +55,28 @@ class Scheduler:
             clock: gives the time, in UTC.
         """
         self.worker = worker
-        self._states = {job.name: _State(job) for job in jobs}
+        self._states = {job.name: JobState(job) for job in jobs}
         self._ticks = ticks
         self._locks = locks
-        self._queue = queue
         self._clock = clock
         self._stopping = threading.Event()
         self._execution = JobExecution(wait=self._stopping.wait, ended=ended)
         self._thread: threading.Thread | None = None
         self._runs: dict[threading.Thread, str] = {}
         self._runs_lock = threading.Lock()
-        self._outage = False
+        self._outage = Outage()
+        self._runner = JobRunner(
+            self._execution,
+            ticks=ticks,
+            locks=locks,
+            queue=queue,
+            stopping=self._stopping,
+            outage=self._outage,
+            clock=clock,
+        )
+        self._firing = TickFiring(
+            self._runner, ticks=ticks, locks=locks, stopping=self._stopping, outage=self._outage, clock=clock
+        )
         self._pruned = float("-inf")
 
     def start(self) -> None:
@@ -116,7 +94,7 @@ class Scheduler:
             state.next_due = state.job.trigger.next_after(min(after, now))
         for state in timed:
             if state.job.options.run_on_start:
-                self._spawn(state.job.name, partial(self._run_on_start, state.job))
+                self._spawn(state.job.name, partial(self._run_on_start, state))
         self._thread = threading.Thread(target=self._watch, name="upgrader-scheduler", daemon=True)
         self._thread.start()
 
@@ -138,7 +116,7 @@ class Scheduler:
         unfinished = self.at_work()
         self._execution.end()
         for thread in runs:
-            thread.join(_RETRY_SECONDS if unfinished else 0.0)
+            thread.join(RETRY_SECONDS if unfinished else 0.0)
         if not self.at_work():
             self._locks.close()
         self._ticks.close()
@@ -167,23 +145,16 @@ class Scheduler:
             raise UnknownJobError(
                 f"the job {name!r} is switched off", hint=f"give it enabled=True: {state.job.found.place}"
             )
-        return self._run_once(state.job)
+        return self._runner.run_once(state)
 
     def trigger_soon(self, name: str) -> None:
         """Run a job now, in a thread of its own."""
-        self._spawn(name, partial(self._run_on_start, self._states[name].job))
+        self._spawn(name, partial(self._run_on_start, self._states[name]))
 
     def jobs(self) -> tuple[SchedulerJobDescriptor, ...]:
         """Describe every job, in the order in which they were found."""
         return tuple(
-            describe(
-                state.job,
-                is_queued=self._goes_to_queue(state.job),
-                next_run=self._next_run(state),
-                last_run=state.last_run,
-                last_outcome=state.last_outcome,
-                running=state.running,
-            )
+            describe(state, is_queued=self._runner.goes_to_queue(state.job), next_run=self._next_run(state))
             for state in self._states.values()
         )
 
@@ -191,10 +162,10 @@ class Scheduler:
         """Give when each job is due next; None for those without ticks, or switched off."""
         return {name: self._next_run(state) for name, state in self._states.items()}
 
-    def _run_on_start(self, job: ScheduledJob) -> None:
-        self._log_run(self._run_once(job))
+    def _run_on_start(self, state: JobState) -> None:
+        log_left_out(self._runner.run_once(state))
 
-    def _next_run(self, state: _State) -> datetime | None:
+    def _next_run(self, state: JobState) -> datetime | None:
         if not state.job.enabled:
             return None
         return state.next_due or state.job.trigger.next_after(self._clock())
@@ -206,7 +177,7 @@ class Scheduler:
                 self._look(self._clock())
             except Exception:  # whatever it is: a scheduler that has ended in silence fires nothing more
                 _logger.exception("the scheduler met an error, and goes on in a second")
-                self._stopping.wait(_RETRY_SECONDS)
+                self._stopping.wait(RETRY_SECONDS)
             due = [state.next_due for state in self._states.values() if state.next_due is not None]
             left = (min(due) - self._clock()).total_seconds() if due else _LONGEST_SLEEP_SECONDS
             self._stopping.wait(min(max(left, 0.0), _LONGEST_SLEEP_SECONDS))
@@ -220,15 +191,15 @@ class Scheduler:
             if time.monotonic() - self._pruned >= _PRUNE_SECONDS:
                 self._pruned = time.monotonic()
                 self._ticks.prune()
-        except _DATABASE_ERRORS as error:
-            self._tell_outage(error)
+        except DATABASE_ERRORS as error:
+            self._outage.tell(error)
 
-    def _fire(self, state: _State, now: datetime) -> None:
+    def _fire(self, state: JobState, now: datetime) -> None:
         """Fire the latest tick that is due: those before it, missed while the machine slept, are left out."""
         assert state.next_due is not None
         due = latest_between(state.job.trigger, state.next_due - _MICROSECOND, now) or state.next_due
         state.newest, state.next_due = due, state.job.trigger.next_after(due)
-        self._spawn(state.job.name, lambda: self._tick(state, due))
+        self._spawn(state.job.name, lambda: self._firing.see_to(state, due))
 
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
         def run() -> None:
@@ -244,173 +215,3 @@ class Scheduler:
         with self._runs_lock:
             self._runs[thread] = name
         thread.start()
-
-    def _tick(self, state: _State, due: datetime) -> None:
-        """See to a tick, until it is somebody's or a newer one has come; through times without a database."""
-        delay = random.uniform(0.0, state.job.max_random_delay_seconds)
-        if delay and self._stopping.wait(delay):
-            return
-        is_over, made = False, list[JobRun]()
-        while not is_over and not self._stopping.is_set():
-            try:
-                if self._goes_to_queue(state.job):
-                    is_over = self._queued_tick(state, due, made)
-                else:
-                    is_over = self._inline_tick(state, due)
-            except _DATABASE_ERRORS as error:
-                self._tell_outage(error)
-            else:
-                self._tell_end_of_outage()
-            if not is_over and (self._stopping.wait(_RETRY_SECONDS) or state.newest != due):
-                return
-
-    def _goes_to_queue(self, job: ScheduledJob) -> bool:
-        return job.queue is not None and self._queue is not None
-
-    def _inline_tick(self, state: _State, due: datetime) -> bool:
-        job = state.job
-        if not self._ticks.claim(job.name, due, TickOutcome.RUNNING):
-            return True
-        # The tick is this worker's now: whatever happens to the connection, it is seen to here.
-        before = state.last_outcome
-        run = self._run_once(job, is_patient=True)
-        self._log_run(run, again=before is TickOutcome.SKIPPED)
-        self._settle(state, due, run)
-        return True
-
-    def _queued_tick(self, state: _State, due: datetime, made: list[JobRun]) -> bool:
-        """Make the payload, then claim the tick and add the job in one transaction.
-
-        Whoever makes the payload holds a lock meanwhile; if it dies, another worker that has seen the lock taken
-        makes it. False: somebody else is at it.
-
-        Args:
-            made: holds the run once it is over: it is not begun again for a database that was away.
-        """
-        job, key = state.job, lock_key("tick", self._ticks.schema, state.job.name, due.isoformat())
-        if self._ticks.is_claimed(job.name, due):
-            return True
-        if not self._locks.try_acquire(key):
-            return False
-        try:
-            if self._ticks.is_claimed(job.name, due):
-                return True
-            if not made:
-                made.append(self._overlap_guarded(job))
-            self._conclude(state, due, made[0])
-        finally:
-            self._locks.release(key)
-        return True
-
-    def _conclude(self, state: _State, due: datetime, run: JobRun) -> None:
-        """Claim a tick with what became of it: with the job in the queue where there is a payload."""
-        job, number = state.job, None
-        is_claimed = False
-        if run.outcome is TickOutcome.DONE:
-            try:
-                is_claimed, number = self._ticks.claim_with(
-                    job.name, due, lambda connection: self._add(job, run.result, connection)
-                )
-            except _DATABASE_ERRORS:
-                raise
-            except Exception as error:  # a payload that no queue can hold
-                run = refused(run, job, error)
-        if run.outcome is not TickOutcome.DONE:
-            is_claimed = self._ticks.claim(job.name, due, run.outcome, detail_of(run))
-        if not is_claimed:
-            return
-        self._log_run(run, again=state.last_outcome is TickOutcome.SKIPPED)
-        self._note(state, TickOutcome.QUEUED if run.outcome is TickOutcome.DONE else run.outcome)
-        if run.outcome is TickOutcome.DONE:
-            log_queued(job, number)
-
-    def _add(self, job: ScheduledJob, payload: object, connection: Connection) -> int | None:
-        assert self._queue is not None
-        return self._queue.add_options(
-            job.queue, job.queue_job_name, payload, job.queue_job_options, connection=connection
-        )
-
-    def _run_once(self, job: ScheduledJob, *, is_patient: bool = False) -> JobRun:
-        """Run a job, inline or into its queue, without a claim."""
-        run = self._overlap_guarded(job, is_patient=is_patient)
-        if run.outcome is TickOutcome.DONE and self._goes_to_queue(job):
-            try:
-                with self._ticks.transaction() as connection:
-                    number = self._add(job, run.result, connection)
-            except Exception as error:
-                run = refused(run, job, error)
-            else:
-                log_queued(job, number)
-                run = JobRun(job.name, TickOutcome.QUEUED, run.result, number, seconds=run.seconds)
-        self._note(self._states[job.name], run.outcome)
-        return run
-
-    def _overlap_guarded(self, job: ScheduledJob, *, is_patient: bool = False) -> JobRun:
-        """Run a job unless a run of it goes on, in whatever process.
-
-        Args:
-            is_patient: wait for the database where it is away; else its error is raised.
-        """
-        key = lock_key("job", self._ticks.schema, job.name)
-        if job.prevent_overlap and not self._acquired(key, is_patient=is_patient):
-            return JobRun(job.name, TickOutcome.SKIPPED)
-        try:
-            return self._counted(job)
-        finally:
-            if job.prevent_overlap:
-                self._locks.release(key)
-
-    def _counted(self, job: ScheduledJob) -> JobRun:
-        state, started = self._states[job.name], time.perf_counter()
-        with state.lock:
-            state.running += 1
-        try:
-            result = self._execution.run(job)
-        except Exception as error:
-            return JobRun(job.name, TickOutcome.FAILED, error=error, seconds=time.perf_counter() - started)
-        finally:
-            with state.lock:
-                state.running -= 1
-        return JobRun(job.name, TickOutcome.DONE, result, seconds=time.perf_counter() - started)
-
-    def _acquired(self, key: int, *, is_patient: bool) -> bool:
-        while True:
-            try:
-                return self._locks.try_acquire(key)
-            except _DATABASE_ERRORS as error:
-                if not is_patient:
-                    raise
-                self._tell_outage(error)
-                if self._stopping.wait(_RETRY_SECONDS):
-                    return False
-
-    def _settle(self, state: _State, due: datetime, run: JobRun) -> None:
-        try:
-            self._ticks.settle(state.job.name, due, run.outcome, detail_of(run))
-        except _DATABASE_ERRORS as error:  # the run itself is over: it must not be begun again
-            self._tell_outage(error)
-
-    def _note(self, state: _State, outcome: TickOutcome) -> None:
-        with state.lock:
-            state.last_run, state.last_outcome = self._clock(), outcome
-
-    def _log_run(self, run: JobRun, *, again: bool = False) -> None:
-        """Say that a run was left out; of several in a row only the first is worth a word."""
-        if run.outcome is TickOutcome.SKIPPED:
-            _logger.log(
-                logging.DEBUG if again else logging.INFO,
-                "job %s is left out this time: the run before it goes on",
-                run.name,
-                extra={"job": run.name},
-            )
-
-    def _tell_outage(self, error: Exception) -> None:
-        """Log that the database is away, once for a while that it is."""
-        if not self._outage:
-            self._outage = True
-            _logger.warning("the scheduler cannot use its database, and tries again every second: %s", error)
-
-    def _tell_end_of_outage(self) -> None:
-        if self._outage:
-            self._outage = False
-            _logger.info("the scheduler can use its database again")
