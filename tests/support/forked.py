@@ -86,6 +86,7 @@ def _serve() -> None:
 
 def import_the_product() -> None:
     """Import what a run of any verb needs, before the forks."""
+    import alembic.autogenerate  # noqa: F401
     import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
     from upgrader import api  # noqa: F401
@@ -114,7 +115,10 @@ def _be_the_run(request: dict[str, Any]) -> NoReturn:
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
     # A program has its own folder first on its path, never the directory that it is called in.
-    sys.path[0] = str(Path(sys.executable).parent)
+    given = [
+        str(Path(one).absolute()) for one in request["env"].get("PYTHONPATH", "").split(os.pathsep) if one
+    ]
+    sys.path[:1] = [str(Path(sys.executable).parent), *given]
     sys.argv = [str(Path(sys.executable).with_name("upgrader")), *request["arguments"]]
     from upgrader.cli.app import main
 

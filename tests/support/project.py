@@ -185,7 +185,8 @@ class Project:
         A process of its own, forked with the product imported; from nothing where a variable is for Python itself.
         """
         environment, given = self.environment(env), input if input is not None else ""
-        if not any(key.startswith(("PYTHON", "LC_", "LANG", "COVERAGE")) for key in env or {}):
+        of_python = {key for key in env or {} if key.startswith(("PYTHON", "LC_", "LANG", "COVERAGE"))}
+        if of_python <= {"PYTHONPATH"}:
             return _FORKING.run(arguments, cwd=self.directory, env=environment, given=given, timeout=timeout)
         return subprocess.run(
             [str(PROGRAM), *arguments],
