@@ -5,8 +5,9 @@ Names are loaded when they are first used, so that `upgrader --help` needs none 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from upgrader.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     # The functions have longer names than the methods of the contexts: `upgrader.backfill` is a package.
@@ -55,16 +56,4 @@ _HOMES = {
 }
 
 __all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
-
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(home), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -45,6 +45,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         help="seconds between two kills of their workers (UPGRADER_TEST_EVENT_KILL_PAUSE; 2)",
     )
+    group.addoption(
+        "--machine-kills",
+        type=int,
+        help="how many upgrades over several machines are disturbed (UPGRADER_TEST_MACHINE_KILLS; 3)",
+    )
     group.addoption("--kill-report", help="append a line per case to this file (UPGRADER_TEST_KILL_REPORT)")
 
 

@@ -68,6 +68,21 @@ def report(rows: list[dict[str, Any]], *, today: str) -> str:
             *_table(("session", "cases", "exit 1", "exit 0: it was not needed any more"), _by_target(killed)),
             "## Started at the same moment\n",
             *_table(("upgrades", "`--jobs`", "all but one", "times", "failures"), _at_once(rows)),
+            "## Upgrades over several machines\n",
+            "Three workers with two lanes each upgrade 40 workspaces in two versions with a barrier between. Up to six"
+            " times in a case a worker is killed and another started, or the coordinator is killed and the command run"
+            " again, or one of their sessions is terminated. In the end each step has run once, and nothing is left.\n",
+            *_table(
+                (
+                    "cases",
+                    "workers killed",
+                    "coordinators killed",
+                    "sessions terminated",
+                    "runs needed",
+                    "failures",
+                ),
+                _machines(rows),
+            ),
             "## Durable event handlers whose workers were killed\n",
             "An application commits records, each with a durable event, and rolls back others; two workers deliver."
             " One of them is killed by SIGKILL every few seconds, and another one started.\n",
@@ -149,6 +164,14 @@ def _at_once(rows: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
     for (count, lanes, waits), times in sorted(Counter(started).items()):
         others = "wait (`--wait-lock`) and find nothing to do" if waits else "exit 3"
         yield count, lanes, others, times, failed[count, lanes, waits]
+
+
+def _machines(rows: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:
+    cases = [row for row in rows if row["kind"] == "machines"]
+    needed = Counter(row["runs"] for row in cases if not row["failed"])
+    killed = [sum(row[whom] for row in cases) for whom in ("worker", "coordinator", "session")]
+    runs = ", ".join(f"{runs} ({times}x)" for runs, times in sorted(needed.items()))
+    yield len(cases), *killed, runs, sum(row["failed"] for row in cases)
 
 
 def _durable(rows: list[dict[str, Any]]) -> Iterable[tuple[object, ...]]:

@@ -186,7 +186,8 @@ class Project:
         """
         environment, given = self.environment(env), input if input is not None else ""
         of_python = {key for key in env or {} if key.startswith(("PYTHON", "LC_", "LANG", "COVERAGE"))}
-        if of_python <= {"PYTHONPATH"}:
+        # One that only adds the project's own directory is the same for a process that has imported the product.
+        if not of_python or (of_python == {"PYTHONPATH"} and (env or {})["PYTHONPATH"] == "."):
             return _FORKING.run(arguments, cwd=self.directory, env=environment, given=given, timeout=timeout)
         return subprocess.run(
             [str(PROGRAM), *arguments],

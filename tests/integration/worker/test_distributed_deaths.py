@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.support.distributed import (
-    ROOT,
     Coordinator,
     distribute,
     start_worker,
     worker_processes,
+)
+from tests.support.distributed_release import (
+    COUNTED,
+    SESSIONS,
+    assert_each_once,
+    start_coordinator,
+    write_release,
 )
 from tests.support.project import Project
 from tests.support.results import attempts
@@ -21,45 +25,7 @@ from upgrader.events import SegmentStarted
 from upgrader.model import Outcome
 from upgrader.testing import RecordingSink
 
-IDS = [f"w{number:02}" for number in range(40)]
-# Each workspace counts how often its step is kept; and takes a while.
-COUNTED = "insert into public.counted values ('{step}', current_schema()); select pg_sleep({seconds})"
 WORKING = "select pid from pg_stat_activity where datname = current_database() and query like %s and state = 'active'"
-
-SESSIONS = (
-    "select from pg_stat_activity where application_name like 'upgrader/%' and datname = current_database()"
-)
-
-
-def write_release(project: Project, seconds: float) -> None:
-    """Write two versions whose steps tell how often they ran, one of them outside a transaction."""
-    project.create_workspaces(*IDS)
-    project.fast("1.0.0", 1, "F1", "create table public.counted (step text, workspace text)")
-    project.workspace("1.0.0", 2, "W2", COUNTED.format(step="W2", seconds=seconds))
-    project.workspace(
-        "1.0.0",
-        3,
-        "W3",
-        "create table made (n int)",
-        migrate=f"with ctx.transaction() as connection:\n"
-        f"    connection.execute(text('select pg_sleep({seconds})'))",
-    )
-    project.fast(
-        "1.1.0", 4, "F4", "insert into public.counted select 'barrier', count(*) from public.counted"
-    )
-    project.workspace("1.1.0", 5, "W5", COUNTED.format(step="W5", seconds=seconds))
-
-
-def assert_each_once(project: Project) -> None:
-    """Hold that every step was kept once in every workspace, with the barrier between the versions."""
-    counted = project.query(
-        "select step, count(*), count(distinct workspace) from counted group by step order by step"
-    )
-    assert counted == [("W2", 40, 40), ("W5", 40, 40), ("barrier", 1, 1)]
-    assert project.query("select workspace from counted where step = 'barrier'") == [("40",)]
-    completed = attempts(project, "completed")
-    assert len(completed) == len({(step, scope) for step, scope, *_ in completed}) == 2 + 3 * 40
-    assert not attempts(project, "running")
 
 
 def is_working(project: Project) -> bool:
@@ -139,16 +105,6 @@ def test_workers_stop_at_the_next_step_of_a_dead_run(project: Project):
     assert before < 3 * 40
     assert (report.outcome, report.error) == (Outcome.DONE, None)
     assert_each_once(project)
-
-
-def start_coordinator(project: Project) -> subprocess.Popen[bytes]:
-    """Start one in a process of its own, that can be killed."""
-    environment = {**project.environment(), "PYTHONPATH": str(ROOT)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tests.support.distributed_coordinator"],
-        cwd=project.directory,
-        env=environment,
-    )
 
 
 def test_a_worker_that_joins_late_and_one_that_leaves(project: Project):
