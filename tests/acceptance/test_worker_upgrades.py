@@ -79,7 +79,7 @@ def test_deferred_slow_steps_run_in_windows(slow: Project, worker: list[subproce
     _, told = worker[0].communicate(timeout=60)
     assert worker[0].returncode == 0, told
     assert "job upgrade.deferred (UpgradeJobs.run_deferred): cron */3 * * * * * (UTC)" in told
-    assert "1 deferred slow steps until" in told
+    assert "1 deferred slow step until" in told
     assert "the window is over" in told
     assert document(slow.run_cli("status", "--json"))["instance"]["health"] == "up-to-date"
 

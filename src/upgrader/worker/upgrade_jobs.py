@@ -123,8 +123,9 @@ class UpgradeJobs:
             _logger.info("no slow steps are deferred")
             return {"outcome": "nothing"}
         _logger.info(
-            "%d deferred slow steps until %s: %s",
+            "%d deferred slow %s until %s: %s",
             len(deferred),
+            "step" if len(deferred) == 1 else "steps",
             ends.isoformat(),
             ", ".join(step.name for step in deferred),
         )
