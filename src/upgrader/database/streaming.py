@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-BATCH_ROWS = 10_000
+BATCH_ROWS = 2_000
 
 
 def rows_of(cursor: psycopg.ServerCursor[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
