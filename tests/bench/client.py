@@ -68,8 +68,9 @@ class Beside:
     @property
     def text(self) -> str:
         """Tell how fast the backfill was."""
-        least = "at least " if self.ended_early else ""
-        return f"{least}{self.rows_per_second:,.0f} rows a second{', **through too early**' if self.ended_early else ''}"
+        if self.ended_early:
+            return f"at least {self.rows_per_second:,.0f} rows a second, **through too early**"
+        return f"{self.rows_per_second:,.0f} rows a second"
 
 
 def measure(stage: Stage, *, quick: bool) -> Section:
