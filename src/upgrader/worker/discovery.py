@@ -20,12 +20,12 @@ from upgrader.registry.place import place_of
 from upgrader.registry.scan import ScannedFile, scan
 from upgrader.worker.decorators import QUEUE_WORKER, SCHEDULED_JOBS
 from upgrader.worker.host import QueueWorkerHost
+from upgrader.worker.names import JOBS_PACKAGE
 from upgrader.worker.options import ScheduledJobOptions
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob, JobOrigin
 from upgrader.worker.workspace_events.subscriber import brings_subscriptions
 
 WHERE = "the modules of jobs"
-_OWN_PREFIX = "_upgrader_jobs_"
 _REMEDY = "correct the setting `modules` of [worker]"
 _lock = threading.RLock()  # loading replaces modules in sys.modules
 
@@ -183,7 +183,7 @@ class _Finding:
             self.problems.extend(error.problems)
             return
         for package in map(_own, packages):
-            if package.name.startswith(_OWN_PREFIX) and package.name not in self.forgotten:
+            if package.name.startswith(JOBS_PACKAGE) and package.name not in self.forgotten:
                 self.forgotten.add(package.name)
                 package.forget()
             scanned = scan(package.directory)
@@ -217,7 +217,7 @@ class _Finding:
         except LoadingError as error:
             self.problems.extend(error.problems)
             return
-        is_private = package.name.startswith(_OWN_PREFIX)
+        is_private = package.name.startswith(JOBS_PACKAGE)
         origin = JobOrigin(
             module.__name__,
             None,
@@ -318,7 +318,7 @@ def _own(package: CommandPackage) -> CommandPackage:
     """Keep a directory of jobs apart from one of commands: both may be the same, and are loaded on their own."""
     if not package.is_private:
         return package
-    return CommandPackage(_OWN_PREFIX + package.name.removeprefix(PREFIX), package.directory)
+    return CommandPackage(JOBS_PACKAGE + package.name.removeprefix(PREFIX), package.directory)
 
 
 def _place(target: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +12,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from upgrader.registry.package import PREFIX as COMMANDS_PACKAGE
+from upgrader.worker.names import JOBS_PACKAGE
 from upgrader.worker.running import current_job
 
 Write = Callable[[str], None]
@@ -18,6 +21,7 @@ Write = Callable[[str], None]
 Redact = Callable[[str], str]
 
 ROOT = "upgrader"
+_PRIVATE = re.compile(rf"^(?:{COMMANDS_PACKAGE}|{JOBS_PACKAGE})[0-9a-f]+\.")
 _SHOWN_IDS = ("run_id", "workspace_id", "step", "job", "job_id", "queue")
 _KEPT_LINES = 10_000
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -69,7 +73,7 @@ class LogLines(logging.Handler):
         told = f" [{' '.join(ids)}]" if ids else ""
         trace = f"\n{self._trace(record)}" if self._has_trace(record) else ""
         head = (
-            f"{_time(record):%Y-%m-%d %H:%M:%S}.{int(record.msecs):03d} {record.levelname:<7} {record.name}"
+            f"{_time(record):%Y-%m-%d %H:%M:%S}.{int(record.msecs):03d} {record.levelname:<7} {_name(record)}"
         )
         return self._redact(f"{head}: {record.getMessage()}{told}{trace}")
 
@@ -77,7 +81,7 @@ class LogLines(logging.Handler):
         document: dict[str, Any] = {
             "time": _time(record).astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
-            "logger": record.name,
+            "logger": _name(record),
             "message": self._redact(record.getMessage()),
             **{name: self._value(value) for name, value in fields_of(record).items() if value is not None},
         }
@@ -171,6 +175,11 @@ def _note_ids(record: logging.LogRecord) -> bool:
         ids = {**_fields.get(), **(job.fields if job is not None else {})}
         record.upgrader_ids = ids
     return True
+
+
+def _name(record: logging.LogRecord) -> str:
+    """Give the logger's name; that of a module in a directory as its author knows it."""
+    return _PRIVATE.sub("", record.name)
 
 
 def _time(record: logging.LogRecord) -> datetime:

@@ -1,10 +1,12 @@
-"""Where the runtime keeps its tables."""
+"""Where the runtime keeps its tables, and the modules that it loads from directories."""
 
 from __future__ import annotations
 
 _LONGEST_IDENTIFIER_BYTES = 63
 _SUFFIX = "_worker"
 
+JOBS_PACKAGE = "_upgrader_jobs_"
+"""With a number behind it, the package that a directory of jobs is loaded as; nobody need see it."""
 HEARTBEAT_JOB = "worker.heartbeat"
 """A job that says that the queue works; of those that succeeded only the last is kept."""
 

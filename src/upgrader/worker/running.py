@@ -14,7 +14,8 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, TypeGuard, TypeVar
 
 from upgrader.errors import StepError, UpgraderError
 
@@ -178,10 +179,10 @@ def _log(end: JobEnd) -> None:
         text = f"job {named} ended after {end.seconds:.3f} s by {type(error).__name__}"
     if isinstance(error, UpgraderError) and error.hint:
         text = f"{text} (hint: {error.hint})"
-    _logger.log(level, "%s", text, extra=fields, exc_info=error if _has_a_place(error) else None)
+    _logger.log(level, "%s", text, extra=fields, exc_info=_as_told(error) if _has_a_place(error) else None)
 
 
-def _has_a_place(error: BaseException | None) -> bool:
+def _has_a_place(error: BaseException | None) -> TypeGuard[Exception]:
     """Tell whether its traceback shows somebody their own code.
 
     An error of ours, a database that is away for instance, says in a sentence what is wrong; a traceback
@@ -190,3 +191,11 @@ def _has_a_place(error: BaseException | None) -> bool:
     return isinstance(error, Exception) and (
         isinstance(error, StepError) or not isinstance(error, UpgraderError)
     )
+
+
+def _as_told(error: BaseException) -> tuple[type[BaseException], BaseException, TracebackType | None]:
+    """Give an error with its traceback from the first frame on that is not the product's own."""
+    frames = error.__traceback__
+    while frames is not None and str(frames.tb_frame.f_globals.get("__name__")).startswith("upgrader."):
+        frames = frames.tb_next
+    return type(error), error, frames or error.__traceback__

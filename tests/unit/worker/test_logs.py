@@ -105,3 +105,18 @@ def test_a_traceback_is_part_of_its_line() -> None:
     assert found["message"] == "failed\nbadly"
     assert found["exception"].endswith("ValueError: ***")
     assert "\n" not in lines[0]
+
+
+@pytest.mark.parametrize("log_format", LogFormat)
+def test_modules_of_directories_have_the_names_that_their_authors_know(log_format: LogFormat) -> None:
+    """`logging.getLogger(__name__)` in `jobs/mails/send.py` is `mails.send`, whatever it was loaded as."""
+    lines: list[str] = []
+    with Logging(lines.append, log_format=log_format).open() as log:
+        log.set_up()
+        logging.getLogger("_upgrader_jobs_1e392f3ddc9b5f66.mails.send").info("sent")
+        logging.getLogger("_upgrader_jobs_of_mine").info("sent")
+    names = [
+        json.loads(line)["logger"] if log_format is LogFormat.JSON else line.split(":")[2].split()[-1]
+        for line in lines
+    ]
+    assert names == ["mails.send", "_upgrader_jobs_of_mine"]

@@ -156,3 +156,5 @@ def test_an_error_of_ours_is_a_sentence_and_a_foreign_one_a_traceback(
         record = fails_with(error)
         assert record.exc_info is not None
         assert record.exc_info[1] is error
+        assert record.exc_info[2] is not None
+        assert record.exc_info[2].tb_frame.f_code.co_name == "work", "it begins with the job's own code"
