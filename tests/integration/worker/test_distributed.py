@@ -310,6 +310,27 @@ def test_a_lost_session_of_a_worker_costs_nothing(project: Project):
     assert report.completed == len(IDS)
 
 
+def test_a_session_that_is_lost_in_a_data_migration_leaves_no_attempt_running(project: Project):
+    """The first attempt is interrupted once the second has done its work, not by a later run."""
+    project.create_workspaces(*IDS)
+    mark = project.directory / "lost"
+    project.workspace(
+        "1.0.0",
+        1,
+        "W1",
+        migrate=f"import pathlib\nmark = pathlib.Path({str(mark)!r})\n"
+        "with ctx.transaction() as connection:\n"
+        "    if ctx.workspace.id == 'w02' and not mark.exists():\n        mark.touch()\n"
+        "        connection.execute(text('select pg_terminate_backend(pg_backend_pid())'))\n",
+    )
+    with worker_threads(project, 2):
+        report = distribute(project)
+    assert (report.outcome, report.error) == (Outcome.DONE, None)
+    assert done(project, "W1") == IDS
+    assert attempts(project, "running") == []
+    assert [scope for _, scope, *_ in attempts(project, "interrupted")] == ["w02"]
+
+
 def test_a_workspace_that_ends_every_session_ends_the_run(project: Project):
     """After a handful of them: the report names it."""
     project.create_workspaces(*IDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -79,13 +78,15 @@ def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float
             invites=invites,
             terms=terms,
             steps=registry.sequence.by_name,
+            settle=run.store.interrupt_running,
         )
         segment.report.jobs = "distributed"
 
         def end() -> None:
             if not executor.is_open:
                 return
-            actions: list[Callable[[], None]] = [invites.withdraw, crew.dismiss, spare.remove]
+            # The board is cleared on either connection: one of the two may be lost.
+            actions = [invites.withdraw, crew.dismiss, spare.remove, board.remove]
             for action in actions:
                 with suppress(Exception):  # the run has come to its end, whatever became of its connections
                     action()

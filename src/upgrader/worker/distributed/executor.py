@@ -63,11 +63,13 @@ class DistributedExecutor:
         invites: Invites,
         terms: RunTerms,
         steps: Mapping[str, Step],
+        settle: Callable[[], object],
     ) -> None:
         """Hand out nothing yet.
 
         Args:
             steps: all there are, by name.
+            settle: turns attempts that nobody works on any more into interrupted ones.
         """
         self._parts = parts
         self._terms = terms
@@ -77,6 +79,7 @@ class DistributedExecutor:
         self._crew = crew
         self._invites = invites
         self._steps = steps
+        self._settle = settle
         self._numbers = 0
         self._ledger: SegmentLedger  # of the segment at hand
         self._fresh: deque[str] = deque()
@@ -112,6 +115,8 @@ class DistributedExecutor:
             self._crew.cancel()
             ledger.close(is_cut_off=True)
             raise
+        # A lane whose session was lost has tried again; nobody but the coordinator may say so of its first attempt.
+        self._settle()
         ledger.close()
         return ledger.not_through
 
