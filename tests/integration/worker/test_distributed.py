@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -289,46 +290,48 @@ def test_two_coordinators_at_once(project: Project):
             assert coordinator.report.outcome is Outcome.DONE
 
 
-def test_a_lost_session_of_a_worker_costs_nothing(project: Project):
-    """Its step rolled back; the workspace and the rest of the chunk are done by a session that lives."""
-    project.create_workspaces(*IDS)
-    mark = project.directory / "lost"
-    project.workspace(
-        "1.0.0",
-        1,
-        "W1",
-        "ctx.connection.execute(text('create table made (n int)'))\n"
-        f"import pathlib\nmark = pathlib.Path({str(mark)!r})\n"
-        "if ctx.index == 3 and not mark.exists():\n    mark.touch()\n"
-        "    ctx.connection.execute(text('select pg_terminate_backend(pg_backend_pid())'))\n",
-    )
-    with worker_threads(project, 2):
-        report = distribute(project)
-    assert report.error is None
-    assert report.outcome is Outcome.DONE
-    assert done(project, "W1") == IDS
-    assert report.completed == len(IDS)
+LOSES_ITS_SESSION = """\
+import pathlib
+if ctx.workspace.id == 'w02' and not pathlib.Path({mark!r}).exists():
+    pathlib.Path({mark!r}).touch()
+    ctx.connection.execute(text('select pg_terminate_backend(pg_backend_pid())'))
+"""
 
 
-def test_a_session_that_is_lost_in_a_data_migration_leaves_no_attempt_running(project: Project):
-    """The first attempt is interrupted once the second has done its work, not by a later run."""
+@pytest.mark.parametrize("method", ["body", "migrate"])
+def test_a_lost_session_of_a_worker_costs_nothing(project: Project, method: str):
+    """Its step rolled back; the workspace and the rest of the chunk are done by a session that lives.
+
+    An attempt that was written down as running is interrupted by the end of the run, not by a later one.
+    """
     project.create_workspaces(*IDS)
-    mark = project.directory / "lost"
-    project.workspace(
-        "1.0.0",
-        1,
-        "W1",
-        migrate=f"import pathlib\nmark = pathlib.Path({str(mark)!r})\n"
-        "with ctx.transaction() as connection:\n"
-        "    if ctx.workspace.id == 'w02' and not mark.exists():\n        mark.touch()\n"
-        "        connection.execute(text('select pg_terminate_backend(pg_backend_pid())'))\n",
-    )
+    bodies = {"body": "ctx.connection.execute(text('create table made (n int)'))\n", "migrate": ""}
+    bodies[method] += LOSES_ITS_SESSION.format(mark=str(project.directory / "lost"))
+    if method == "migrate":
+        bodies[method] = "with ctx.transaction() as connection:\n" + textwrap.indent(
+            bodies[method].replace("ctx.connection", "connection"), "    "
+        )
+    project.workspace("1.0.0", 1, "W1", **{name: body for name, body in bodies.items() if body})
     with worker_threads(project, 2):
         report = distribute(project)
     assert (report.outcome, report.error) == (Outcome.DONE, None)
     assert done(project, "W1") == IDS
+    assert report.completed == len(IDS)
     assert attempts(project, "running") == []
-    assert [scope for _, scope, *_ in attempts(project, "interrupted")] == ["w02"]
+
+
+def test_what_a_dead_run_has_left_goes_with_the_next(project: Project):
+    """Also where that has nothing to hand out: a coordinator may be killed after its last step."""
+    project.create_workspaces(*IDS)
+    project.workspace("1.0.0", 1, "W1")
+    with worker_threads(project, 1):
+        assert distribute(project).outcome is Outcome.DONE
+    with project.connect() as connection:
+        connection.execute(
+            "insert into upgrader_worker.distributed_run (run_id, terms) values ('dead', '{}')"
+        )
+    assert distribute(project).outcome is Outcome.DONE
+    assert project.query("select from upgrader_worker.distributed_run") == []
 
 
 def test_a_workspace_that_ends_every_session_ends_the_run(project: Project):

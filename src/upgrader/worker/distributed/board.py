@@ -51,6 +51,7 @@ class CoordinatorBoard:
         self._run_id = run_id
         self._keys = LockKeys.of(history_schema)
         self._schema = worker_schema(history_schema)
+        self._name = identifier(self._schema, _TABLES[0])
         self._run, self._member, self._chunk, self._message = (
             identifier(self._schema, name).replace("%", "%%") for name in _TABLES
         )
@@ -60,11 +61,10 @@ class CoordinatorBoard:
         return self._get_driver()
 
     def open(self, terms: RunTerms) -> None:
-        """Say that the run is under way. What runs before it have left goes: they are dead, this one has the lock."""
+        """Say that the run is under way."""
         driver = self._driver
         bring_up_to_date(driver, self._schema, parts=(DISTRIBUTED,))
-        for table in (self._run, self._member, self._chunk, self._message):
-            driver.execute(f"delete from {table}".encode(), [])
+        self.clear()
         driver.execute(
             f"insert into {self._run} (run_id, terms) values (%s, %s)".encode(),
             [self._run_id, terms.encode()],
@@ -78,8 +78,20 @@ class CoordinatorBoard:
             f"update {self._run} set state = %s where run_id = %s".encode(), [state, self._run_id]
         )
 
+    def clear(self) -> None:
+        """Take everything away, of runs before this one too: they are dead, for this one has the run lock.
+
+        Only right after a look at the lock, or on its session: once that is gone another coordinator may be at work.
+        """
+        driver = self._driver
+        (is_there,) = driver.execute("select to_regclass(%s) is not null", [self._name]).fetchone() or (
+            False,
+        )
+        for table in (self._run, self._member, self._chunk, self._message) if is_there else ():
+            driver.execute(f"delete from {table}".encode(), [])
+
     def remove(self) -> None:
-        """Take everything of the run away."""
+        """Take everything of the run away, on whatever session."""
         for table in (self._run, self._member, self._chunk, self._message):
             self._driver.execute(f"delete from {table} where run_id = %s".encode(), [self._run_id])
 

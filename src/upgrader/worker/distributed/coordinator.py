@@ -83,11 +83,10 @@ def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float
         segment.report.jobs = "distributed"
 
         def end() -> None:
-            if not executor.is_open:
-                return
-            # The board is cleared on either connection: one of the two may be lost.
-            actions = [invites.withdraw, crew.dismiss, spare.remove, board.remove]
-            for action in actions:
+            # A run before this one may have left its rows, also where this one had nothing to hand out. Its own go
+            # on either connection: one of the two may be lost.
+            of_workers = (invites.withdraw, crew.dismiss, board.remove) if executor.is_open else ()
+            for action in (*of_workers, spare.clear):
                 with suppress(Exception):  # the run has come to its end, whatever became of its connections
                     action()
 

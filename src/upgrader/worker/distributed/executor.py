@@ -105,6 +105,7 @@ class DistributedExecutor:
         self._chunks, self._holders, self._is_ending = {}, {}, False
         self._seconds, self._count, self._invited = 0.0, 0, 0.0
         if not self.is_open:
+            self._parts.check_lock()
             self._board.open(self._terms)
             self.is_open = True
         self._board.tell("running")
@@ -116,6 +117,7 @@ class DistributedExecutor:
             ledger.close(is_cut_off=True)
             raise
         # A lane whose session was lost has tried again; nobody but the coordinator may say so of its first attempt.
+        self._parts.check_lock()
         self._settle()
         ledger.close()
         return ledger.not_through
