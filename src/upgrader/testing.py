@@ -23,7 +23,7 @@ from upgrader.backfill.checkpoint import NoCheckpoints
 from upgrader.backfill.control import FixedPacer, OpenGovernor
 from upgrader.backfill.ground import TrialGround
 from upgrader.backfill.outside import offering
-from upgrader.backfill.walk import WalkParts
+from upgrader.backfill.walk_parts import WalkParts
 from upgrader.command import SlowInstanceCommand
 from upgrader.database.connect import identifier
 from upgrader.database.guard import check_transaction, enter_guard, install_guard, leave_guard

@@ -17,7 +17,8 @@ from upgrader.backfill.options import Resumption
 from upgrader.backfill.ranges import KeyRange
 from upgrader.backfill.statement import BatchChange
 from upgrader.backfill.table import WalkedTable
-from upgrader.backfill.walk import Given, OpenBatch, Walk, WalkParts
+from upgrader.backfill.walk import Walk
+from upgrader.backfill.walk_parts import Given, OpenBatch, WalkParts
 from upgrader.database.message import send_message
 from upgrader.errors import StepError
 from upgrader.events import Notice

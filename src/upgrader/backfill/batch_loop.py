@@ -11,7 +11,8 @@ from sqlalchemy import Connection
 
 from upgrader.backfill.control import BackfillStopped
 from upgrader.backfill.ranges import keys_in
-from upgrader.backfill.walk import OpenBatch, Walk
+from upgrader.backfill.walk import Walk
+from upgrader.backfill.walk_parts import OpenBatch
 from upgrader.database.guard import NOTE
 from upgrader.errors import StepError
 

@@ -26,112 +26,25 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from upgrader.backfill.checkpoint import Checkpoint, Checkpoints
+from upgrader.backfill.checkpoint import Checkpoint
 from upgrader.backfill.control import (
     BackfillProgress,
     BackfillStopped,
-    FixedPacer,
-    Governor,
-    OpenGovernor,
-    Pacer,
     Verdict,
 )
-from upgrader.backfill.ground import Ground
 from upgrader.backfill.keys import WalkKey, find_key
-from upgrader.backfill.ranges import KeyRange, KeyValue
+from upgrader.backfill.ranges import KeyValue
 from upgrader.backfill.stretch import FIRST_SWEEP, KeyStretches, Look, PageStretches, Stretch, StretchFinder
 from upgrader.backfill.table import WalkedTable, find_table
 from upgrader.backfill.trouble import passing_trouble
+from upgrader.backfill.walk_parts import Given, OpenBatch, WalkParts
 from upgrader.database.retry import RetryPolicy
-from upgrader.events import BackfillMoved, EventSink, Notice
-from upgrader.model import Scope, Step
+from upgrader.events import BackfillMoved, Notice
 
 _TELL_EVERY_SECONDS = 1.0
 _FEW_ROWS, _FEW_TIMES = 1_000, 4  # that so many rows, or so many times as many, change is no surprise
 _MOST_SWEEPS = 50  # an application that makes such rows faster has to be mended first
 _RETRIES = RetryPolicy(initial_seconds=0.2, maximum_seconds=10.0)
-
-
-TellRetry = Callable[[int, str, float], None]
-
-
-def _tell_nobody(tries: int, reason: str, pause_seconds: float) -> None:
-    del tries, reason, pause_seconds
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """What the author asked for.
-
-    Attributes:
-        key: the name of a unique key, its columns, or `ctid`; None chooses.
-        left: gives the query for the rows of a range that are still to be changed, where `where` tells them.
-        changes: the columns that get another value, where that is known.
-    """
-
-    table: str
-    label: str
-    key: str | tuple[str, ...] | None = None
-    left: Callable[[WalkedTable, KeyRange], str] | None = None
-    changes: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True)
-class WalkParts:
-    """What a walk works with.
-
-    Attributes:
-        checksum: of the command.
-        tell_retry: told of a batch that is to be tried again: how often it was tried, what it met, and
-            how long it rests before.
-        wait: sleeps for so many seconds, or until the run is asked to stop; tells whether it was.
-        most_rows: where to end in a trial; 0 goes to the end.
-        keeps_checkpoint: whether the operator answers for a table that looks like another one.
-    """
-
-    step: Step
-    scope: Scope
-    checksum: str
-    ground: Ground
-    checkpoints: Checkpoints
-    emit: EventSink
-    wait: Callable[[float], bool]
-    tell_retry: TellRetry = _tell_nobody
-    pacer: Pacer = field(default_factory=FixedPacer)
-    governor: Governor = field(default_factory=OpenGovernor)
-    most_rows: int = 0
-    keeps_checkpoint: bool = False
-
-
-@dataclass
-class OpenBatch:
-    """A batch in its transaction.
-
-    Attributes:
-        walk: its number, by ctid only.
-        changed: rows that were changed, where that is known.
-        found: rows that a look at the whole table found; None for other batches.
-        is_clearing: whether they are none of those to be changed any more, where that is known.
-        transaction: its number, by ctid only.
-        upper: the end of the table now, in the last batch of a walk by ctid: another walk goes up to there.
-    """
-
-    connection: Connection
-    table: WalkedTable
-    key: WalkKey
-    stretch: Stretch
-    look: Look
-    walk: int
-    changed: int | None = None
-    found: int | None = None
-    is_clearing: bool | None = None
-    transaction: int | None = None
-    upper: KeyValue | None = None
-
-    @property
-    def new_rows(self) -> int:
-        """How many rows it goes through for the first time."""
-        return self.stretch.rows if self.walk == 1 else 0
 
 
 @dataclass

@@ -10,18 +10,16 @@ from itertools import islice
 import psycopg
 
 from upgrader.database.connect import identifier, literal
+from upgrader.database.encodings import storable
 from upgrader.database.leftovers import Traces
-from upgrader.database.streaming import rows_of
 from upgrader.errors import RunSupersededError
 from upgrader.history.attempt_query import AttemptQueries
 from upgrader.history.keys import LockKeys
-from upgrader.history.layout import not_readable, read_layout_version
+from upgrader.history.layout import read_layout_version
+from upgrader.history.read_snapshot import read_snapshot
 from upgrader.history.rows import (
     ATTEMPT_COLUMNS,
-    ScopeClass,
-    StepRow,
     attempt_of,
-    progress_of,
 )
 from upgrader.history.store import AnnouncedRun, AttemptFilter, HistorySnapshot
 from upgrader.history.workspace_functions import NOT_ENROLLED
@@ -30,8 +28,6 @@ from upgrader.model import (
     AttemptStatus,
     Direction,
     Enrolment,
-    Progress,
-    Quarantine,
     Scope,
     Step,
 )
@@ -41,20 +37,6 @@ _ATTEMPT_KEY = "(coalesce(workspace_id, ''), name, attempt) where forgotten_at i
 _BATCH = 1000
 # The workspace was forgotten and enrolled anew since the attempt was planned; never true of the instance.
 _OTHER_LIFE = "coalesce(workspace_id, '') = %s and enrolled is not null and life <> %s"
-# The last column: taken back, wholly or in part, and tried again since in vain, as was_taken_back() says.
-_LATEST = """
-select h.*, h.status <> 'completed' and h.direction = 'up' and (
-    select coalesce(max(other.attempt) filter (where other.direction = 'down'), 0)
-         > coalesce(max(other.attempt) filter (where other.direction = 'up' and other.status = 'completed'), 0)
-      from {history} other
-     where coalesce(other.workspace_id, '') = coalesce(h.workspace_id, '') and other.name = h.name
-       and not other.is_initial and other.changes_state and other.forgotten_at is null
-)
-from (select distinct on (coalesce(workspace_id, ''), name) workspace_id, name, status, direction
-        from {history} where coalesce(workspace_id, '') = any(%s)
-         and not is_initial and changes_state and forgotten_at is null
-       order by coalesce(workspace_id, ''), name, attempt desc) h
-"""
 _SUPERSEDED_HINT = "another run has been at work: look at `upgrader history`, then run the same command again"
 
 
@@ -85,61 +67,7 @@ class SqlHistoryStore:
 
     def snapshot(self) -> HistorySnapshot:
         """Read how far every scope is: one row per scope, then the steps of one scope for each distinct state."""
-        if read_layout_version(self._driver, self._schema) is None:
-            return HistorySnapshot(exists=False)
-        try:
-            with self._driver.transaction():
-                self._driver.execute("set transaction isolation level repeatable read, read only")
-                classes, members = self._classes()
-                steps = self._steps(representative for representative in classes.values())
-                quarantined = self._quarantined()
-        except psycopg.errors.InsufficientPrivilege as error:
-            raise not_readable(self._driver, self._schema) from error
-        progress = {key: progress_of(key, steps[representative]) for key, representative in classes.items()}
-        workspaces = {
-            workspace_id: progress[key] for workspace_id, key in members.items() if workspace_id is not None
-        }
-        instance = progress[members[None]] if None in members else Progress()
-        return HistorySnapshot(True, instance, workspaces, quarantined)
-
-    def _classes(self) -> tuple[dict[ScopeClass, str | None], dict[str | None, ScopeClass]]:
-        classes: dict[ScopeClass, str | None] = {}
-        interned: dict[ScopeClass, ScopeClass] = {}
-        members: dict[str | None, ScopeClass] = {}
-        with self._driver.cursor(name="upgrader_scopes") as cursor:
-            cursor.execute(
-                "select workspace_id, enrolled, is_baseline, completed_digest, open_digest, through,"
-                " case when enrolled is not null then life end"
-                f" from {self._scope}".encode(),
-                [],
-            )
-            for row in rows_of(cursor):
-                key = row[1:]
-                key = interned.setdefault(key, key)
-                members[row[0]] = key
-                classes.setdefault(key, row[0])
-        return classes, members
-
-    def _steps(self, scopes: Iterable[str | None]) -> dict[str | None, list[StepRow]]:
-        found: dict[str | None, list[StepRow]] = defaultdict(list)
-        pending = iter(scopes)
-        while batch := list(islice(pending, _BATCH)):
-            rows = self._driver.execute(
-                _LATEST.format(history=self._history).encode(),
-                [[scope or "" for scope in batch]],
-            )
-            for workspace_id, name, status, direction, is_again in rows:
-                found[workspace_id].append((name, AttemptStatus(status), Direction(direction), is_again))
-        return found
-
-    def _quarantined(self) -> dict[str, Quarantine]:
-        rows = self._driver.execute(
-            "select workspace_id, reason, quarantined_by, since, executed_by_version,"
-            " extract(epoch from clock_timestamp() - since)::float8"
-            f" from {self._quarantine} where released_at is null".encode(),
-            [],
-        )
-        return {row[0]: Quarantine(*row[1:]) for row in rows}
+        return read_snapshot(self._driver, self._schema)
 
     def attempts(self, wanted: AttemptFilter) -> Iterator[Attempt]:
         """Give attempts, newest first; many of them through a server-side cursor, in a transaction of its own."""
@@ -402,11 +330,7 @@ class SqlHistoryStore:
         return row == (True,)
 
     def _storable(self, text: str | None) -> str | None:
-        """Give a text that the database can hold: one that is not in UTF-8 lacks most letters."""
-        encoding = self._driver.info.parameter_status("server_encoding")
-        if text is None or encoding in ("UTF8", "SQL_ASCII"):
-            return text
-        return text.encode("ascii", errors="backslashreplace").decode()
+        return None if text is None else storable(text, self._driver)
 
 
 @lru_cache

@@ -17,7 +17,7 @@ from upgrader.backfill.control import Governor, OpenGovernor, Pacer
 from upgrader.backfill.ground import Ground, TrialGround
 from upgrader.backfill.options import Resumption
 from upgrader.backfill.pacing import MeasuredPacer
-from upgrader.backfill.walk import TellRetry, WalkParts
+from upgrader.backfill.walk_parts import TellRetry, WalkParts
 from upgrader.database.guard import check_transaction
 from upgrader.database.leftovers import guarded
 from upgrader.database.message import send_message
