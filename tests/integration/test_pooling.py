@@ -143,6 +143,17 @@ def test_pgbouncer_by_session_passes_and_upgrades(project: Project):
 
 
 @needs_pgbouncer
+@pytest.mark.parametrize("more", [{}, {"query_wait_timeout": "1"}], ids=["no answer", "a refusal"])
+def test_pgbouncer_with_one_session_to_give_is_found(
+    database_url: str, more: dict[str, str], monkeypatch: pytest.MonkeyPatch
+):
+    """Whether it lets the second one wait for two minutes, or says that it has none."""
+    monkeypatch.setattr("upgrader.preflight.pooling._ANSWER_SECONDS", 3.0 if more else 0.5)
+    with pgbouncer(database_url, pool_mode="session", default_pool_size="1", **LENIENT, **more) as url:
+        assert looked(url).kind is ProxyKind.SESSIONS_ONE
+
+
+@needs_pgbouncer
 @pytest.mark.parametrize("mode", ["transaction", "session"])
 def test_pgbouncer_that_refuses_start_up_parameters(project: Project, mode: str):
     """Its default: the connection fails, with the same hint."""

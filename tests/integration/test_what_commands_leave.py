@@ -126,14 +126,8 @@ def test_schema_that_somebody_takes_away_under_a_step_fails_it(project: Project,
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_database_that_is_not_in_utf8(tmp_path, server: PostgresServer, encoding: str):
     """Ids with letters beyond ASCII are read and recorded; an error's text is kept as far as it can be."""
-    name = f"upgrader_test_{server.run}_{server.worker}_{encoding.lower()}"
-    with psycopg.connect(server.url, autocommit=True) as admin:
-        admin.execute(
-            f"create database {name} encoding '{encoding}' lc_collate 'C' lc_ctype 'C' template template0"
-            f"{' locale_provider libc' if server.version >= 15 else ''}".encode()
-        )
-    try:
-        project = Project.create(tmp_path, server.url_of(name))
+    with server.database(encoding=encoding) as url:
+        project = Project.create(tmp_path, url)
         project.create_workspaces("a")
         with psycopg.connect(project.database_url, autocommit=True, client_encoding="utf8") as connection:
             connection.execute("create schema ws_e")
@@ -148,9 +142,6 @@ def test_database_that_is_not_in_utf8(tmp_path, server: PostgresServer, encoding
                 " where status = 'failed' order by id"
             ).fetchall()
         assert rows == [(False, True), (True, True)]
-    finally:
-        with psycopg.connect(server.url, autocommit=True) as admin:
-            admin.execute(f"drop database {name} with (force)".encode())
 
 
 def test_encoding_of_the_client_does_not_matter(project: Project):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import itertools
 import secrets
 import time
@@ -26,8 +27,8 @@ PATIENCE_SECONDS = 60.0
 # Who looks opens a connection each time, as a rule: 5 ms of processor time, which what is waited for needs itself.
 _LONGEST_PAUSE_SECONDS = 0.06
 
-# The tests kill clients, never the machine: what is not flushed is not lost.
-_FAST = ("fsync", "full_page_writes")
+# The tests kill clients, never the machine: what is not flushed is not lost. The third is off by default.
+_SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_prepared_transactions": "20"}
 _SETUP_LOCK = 7_316_820_515
 
 
@@ -63,14 +64,15 @@ class PostgresServer:
     _numbers: Iterator[int] = field(default_factory=itertools.count, repr=False)
 
     @contextmanager
-    def database(self, *, template: str | None = None) -> Iterator[str]:
+    def database(self, *, template: str | None = None, encoding: str = "UTF8") -> Iterator[str]:
         """Make a database and drop it afterwards, whoever is still connected.
 
         Args:
             template: the name of the database to copy; an empty one if not given.
+            encoding: of an empty one.
         """
         name = self._new_name("db")
-        self._create_database(name, template=template)
+        self._create_database(name, template=template, encoding=encoding)
         try:
             yield self.url_of(name)
         finally:
@@ -115,25 +117,17 @@ class PostgresServer:
             ).fetchall():
                 admin.execute(f'drop role if exists "{name}"'.encode())
 
-    def make_fast(self) -> None:
-        """Turn off what protects data from a crash of the machine; on a server of our own only."""
-        with self._set_up() as admin:
-            for name in _FAST:
-                admin.execute(f"alter system set {name} = off".encode())
-            admin.execute("select pg_reload_conf()")
-            wait_until(
-                lambda: all(admin.execute(f"show {name}".encode()).fetchone() == ("off",) for name in _FAST)
-            )
-
     def _new_name(self, kind: str) -> str:
         return f"{PREFIX}_{self.run}_{self.worker}_{kind}{next(self._numbers)}"
 
-    def _create_database(self, name: str, *, template: str | None = None) -> None:
+    def _create_database(self, name: str, *, template: str | None = None, encoding: str = "UTF8") -> None:
         # Copying files is the faster way without fsync; with it, only where there are many of them.
         copies_files = self.version >= 15 and (self.is_wheel or template is not None)
         strategy = " strategy file_copy" if copies_files else ""
-        encoding = "" if template else " encoding 'UTF8'"
-        self._execute(f'create database "{name}" template "{template or "template0"}"{encoding}{strategy}')
+        wanted = "" if template else f" encoding '{encoding}'"
+        if encoding != "UTF8":
+            wanted += " lc_collate 'C' lc_ctype 'C'" + (" locale_provider libc" if self.version >= 15 else "")
+        self._execute(f'create database "{name}" template "{template or "template0"}"{wanted}{strategy}')
 
     def _exists(self, name: str) -> bool:
         with psycopg.connect(self.url, autocommit=True) as admin:
@@ -155,14 +149,28 @@ class PostgresServer:
 def running_server(given_url: str | None, folder: Path, *, run: str, worker: str) -> Iterator[PostgresServer]:
     """Give the server at `given_url`, or else one from the wheel with its data in `folder`."""
     with ExitStack() as stack:
-        url = given_url or stack.enter_context(embedded_server(folder / "data"))
-        url = with_parameters(url)
+        if given_url is None:
+            _prepare(folder)
+        url = with_parameters(given_url or stack.enter_context(embedded_server(folder / "data")))
         with psycopg.connect(url, autocommit=True) as admin:
             version = admin.info.server_version // 10_000
-        server = PostgresServer(url, version, is_wheel=given_url is None, run=run, worker=worker)
-        if server.is_wheel:
-            server.make_fast()
-        yield server
+        yield PostgresServer(url, version, is_wheel=given_url is None, run=run, worker=worker)
+
+
+def _prepare(folder: Path) -> None:
+    """Configure a server of our own, once for all workers: it is not at work for any of them yet."""
+    done = folder / "configured"
+    with (folder / "configuring").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if done.exists():
+            return
+        with (
+            embedded_server(folder / "data") as url,
+            psycopg.connect(with_parameters(url), autocommit=True) as admin,
+        ):
+            for name, value in _SETTINGS.items():
+                admin.execute(f"alter system set {name} = {value}".encode())
+        done.touch()
 
 
 def with_parameters(url: str, **changes: str) -> str:
@@ -173,6 +181,21 @@ def with_parameters(url: str, **changes: str) -> str:
     who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
     database = quote(parameters.pop("dbname", "postgres"), safe="")
     return f"postgresql://{who}@/{database}?{urlencode(parameters, quote_via=quote)}"
+
+
+@contextmanager
+def nobody_let_in(url: str) -> Iterator[None]:
+    """Let a database be away for the time of a block: its connections are ended, and no new one is made."""
+    name = str(conninfo_to_dict(url)["dbname"])
+    with psycopg.connect(url, dbname="postgres", autocommit=True) as admin:
+        admin.execute(f'alter database "{name}" allow_connections false'.encode())
+        try:
+            admin.execute(
+                "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [name]
+            )
+            yield
+        finally:
+            admin.execute(f'alter database "{name}" allow_connections true'.encode())
 
 
 def wait_until(is_so: Callable[[], bool], *, seconds: float = PATIENCE_SECONDS) -> None:

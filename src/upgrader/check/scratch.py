@@ -17,8 +17,8 @@ from upgrader.database.conninfo import describe_database, join_conninfo, parse_c
 from upgrader.database.embedded.notice import Notify, unheard
 from upgrader.errors import DatabaseUnavailableError, OperatorError
 from upgrader.settings import Settings
+from upgrader.settings.database_url import EMBEDDED_PREFIX
 
-_EMBEDDED = "embedded:"
 _EMBEDDED_DATABASE = "postgres"
 _SHOWN = 5
 
@@ -168,7 +168,7 @@ def _embedded(notify: Notify) -> Iterator[Scratch]:
 
 
 def _given(settings: Settings, url: str, *, notify: Notify) -> Scratch:
-    if url.startswith(_EMBEDDED):
+    if url.startswith(EMBEDDED_PREFIX):
         raise OperatorError(
             "the scratch database may not be an embedded one by its path",
             hint="give --embedded instead: it makes a server of its own and throws it away",
@@ -177,7 +177,7 @@ def _given(settings: Settings, url: str, *, notify: Notify) -> Scratch:
     configured = settings.database_url
     if (
         configured
-        and not configured.startswith(_EMBEDDED)
+        and not configured.startswith(EMBEDDED_PREFIX)
         and _is_same(parameters, parse_conninfo(configured))
     ):
         raise _is_configured()

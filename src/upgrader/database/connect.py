@@ -61,6 +61,10 @@ class Connector:
         settings: more settings of the sessions, sent in the start-up packet: RESET ALL comes back to them.
         label: what people call the database; made of the URL where none is given.
         libpq: more parameters of the connection itself; the URL's win.
+        is_plain: sends no settings, for single statements that mean the same in anybody's session: a pooler that
+            refuses them, or that gives each transaction to another session, may be in between.
+        keeps_date_style: for sessions in which authors' SQL runs: how dates are written there is theirs. In the
+            others they are ISO, which is all that psycopg reads.
     """
 
     url: str
@@ -69,6 +73,8 @@ class Connector:
     label: str | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     libpq: Mapping[str, str] = field(default_factory=dict)
+    is_plain: bool = False
+    keeps_date_style: bool = False
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -86,11 +92,11 @@ class Connector:
         Raises:
             DatabaseUnavailableError: it cannot be opened.
         """
-        settings = {**_SESSION_SETTINGS, **self.settings}
+        settings = self._settings
         try:
-            return self._open_supported(settings)
+            return _supported(self._open({})) if self.is_plain else self._open_supported(settings)
         except psycopg.OperationalError as error:
-            if _OPTIONAL_SETTING not in str(error):
+            if self.is_plain or _OPTIONAL_SETTING not in str(error):
                 raise _unavailable(error, self.description) from error
         del settings[_OPTIONAL_SETTING]
         try:
@@ -99,19 +105,24 @@ class Connector:
             raise _unavailable(error, self.description) from error
 
     def _open_supported(self, settings: dict[str, str]) -> psycopg.Connection:
-        """Open a connection that no role or database cuts off by a setting that older servers do not know."""
+        """Open a connection that works whatever role, database and server have set for their sessions."""
         driver = _supported(self._open(settings))
-        if driver.info.server_version < _TRANSACTION_TIMEOUT_SERVER:
-            return driver
-        if driver.execute("show transaction_timeout").fetchone() == ("0",):
+        needed = _needed(driver)
+        if self.keeps_date_style:
+            needed.pop("datestyle", None)
+        if not needed:
             return driver
         driver.close()
-        return self._open({**settings, "transaction_timeout": "0"})
+        return self._open({**settings, **needed})
 
     @property
     def conninfo(self) -> str:
         """What libpq is given, for pools that open connections themselves; it may hold a password."""
-        return self._conninfo({**_SESSION_SETTINGS, **self.settings})
+        return self._conninfo(self._settings)
+
+    @property
+    def _settings(self) -> dict[str, str]:
+        return {} if self.is_plain else {**_SESSION_SETTINGS, **self.settings}
 
     def _open(self, settings: dict[str, str]) -> psycopg.Connection:
         return psycopg.connect(self._conninfo(settings), autocommit=True, prepare_threshold=None)
@@ -120,19 +131,38 @@ class Connector:
         given = self.parameters
         # The URL's own options come last and win.
         options = " ".join(
-            [*(f"-c {key}={value}" for key, value in settings.items()), given.get("options", "")]
+            [*(f"-c {key}={_escaped(value)}" for key, value in settings.items()), given.get("options", "")]
         )
         parameters = {
             "connect_timeout": str(self.connect_timeout_seconds),
             **_KEEPALIVES,
             **self.libpq,
             **given,
-            "options": options.strip(),
+            **({"options": options.strip()} if options.strip() else {}),
             "application_name": self.application_name,
             # Whatever role, database, PGCLIENTENCODING and URL say: messages are written in it.
             "client_encoding": "UTF8",
         }
         return join_conninfo(parameters)
+
+
+def _escaped(value: str) -> str:
+    """Write a value for the start-up packet, where a space ends it."""
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
+
+
+def _needed(driver: psycopg.Connection) -> dict[str, str]:
+    """Give settings that a session has to have, and that are not sent to every server: this one lacks them."""
+    needed = {}
+    style, order = (driver.info.parameter_status("DateStyle") or "ISO, MDY").split(", ")
+    if style != "ISO":  # the order in which dates are read stays
+        needed["datestyle"] = f"ISO,{order}"
+    # Older servers do not know it. It cuts off sessions whose transactions take long.
+    if driver.info.server_version >= _TRANSACTION_TIMEOUT_SERVER and driver.execute(
+        "show transaction_timeout"
+    ).fetchone() != ("0",):
+        needed["transaction_timeout"] = "0"
+    return needed
 
 
 def _supported(driver: psycopg.Connection) -> psycopg.Connection:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import secrets
 import select
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -79,7 +79,9 @@ def look_for_proxy(driver: psycopg.Connection, connector: Connector) -> Pooling:
     if driver.pgconn.backend_pid == int(row[0] or 0):
         return Pooling()
     takes_settings = row[1] == "t"
-    with connector.connect() as other:
+    with replace(
+        connector, is_plain=True
+    ).connect() as other:  # asks nothing before it is asked within a time
         return Pooling(_try_sessions(driver, other), takes_settings)
 
 
@@ -115,7 +117,7 @@ def _ask(connection: psycopg.Connection, statement: str) -> tuple[str | None, ..
     """Send a statement and give its row.
 
     Raises:
-        _NoAnswerError: none came in time. The connection is of no use any more.
+        _NoAnswerError: none came in time, or the proxy says that none will. The connection is of no use any more.
     """
     connection.pgconn.send_query(statement.encode())
     connection.pgconn.flush()
@@ -124,7 +126,10 @@ def _ask(connection: psycopg.Connection, statement: str) -> tuple[str | None, ..
         raise _NoAnswerError
     result = connection.wait(generators.execute(connection.pgconn))[-1]
     if result.error_message:
-        raise psycopg.errors.error_from_result(result, connection.info.encoding)
+        error = psycopg.errors.error_from_result(result, connection.info.encoding)
+        if isinstance(error, psycopg.errors.ProtocolViolation):  # PgBouncer's query_wait_timeout
+            raise _NoAnswerError from error
+        raise error
     if not result.ntuples:
         return None
     values = (result.get_value(0, column) for column in range(result.nfields))

@@ -14,7 +14,6 @@ from upgrader.backfill.options import BackfillOptions
 from upgrader.database.aside import AsideConnection
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
-from upgrader.database.retry import RetryPolicy
 from upgrader.database.session import CommandSession
 from upgrader.errors import PreflightError
 from upgrader.events import EventSink, Notice, PreflightFound, ignore_events
@@ -33,10 +32,10 @@ from upgrader.preflight.look import MARKS_NEED, Inspector, PreflightReport
 from upgrader.preflight.query import Question
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.runner.auto_lanes import most_lanes
-from upgrader.runner.backfill_control import BackfillControl, brake_limits, pace
+from upgrader.runner.backfill_control import BackfillControl
 from upgrader.runner.executors import Lanes, make_executor
+from upgrader.runner.given_settings import run_settings, workspace_source
 from upgrader.runner.lock_watch import WATCH_SETTINGS, LockWatch
-from upgrader.runner.options import RunSettings
 from upgrader.runner.result import RunReport
 from upgrader.runner.segment import SegmentExecutor
 from upgrader.runner.step_parts import CommandFactory, StepParts
@@ -46,12 +45,10 @@ from upgrader.runner.timeouts import session_settings
 from upgrader.runner.upgrade import RunParts
 from upgrader.runner.workspace_walk import SegmentParts
 from upgrader.sequence.sequence import StepSequence
-from upgrader.settings import MissingPolicy, Settings, UnenrolledPolicy, require_database_url
-from upgrader.settings.database_url import embedded_path
+from upgrader.settings import Settings, require_database_url
+from upgrader.settings.database_url import EMBEDDED_PREFIX, embedded_path
 from upgrader.version import ApplicationVersion
-from upgrader.workspaces import ProviderSource, TableSource, WorkspaceSource
-
-EMBEDDED = "embedded:"
+from upgrader.workspaces import TableSource
 
 
 @dataclass
@@ -173,7 +170,9 @@ class DatabaseAccess:
             # Another name: what is done on it says nothing of whether the run is silent.
             controlling = replace(connector, application_name=f"{connector.application_name}/control")
             control = CommandSession(controlling, on_connect=lock.on_connect)
-            commanding = replace(connector, settings=session_settings(self.run_settings))
+            commanding = replace(
+                connector, settings=session_settings(self.run_settings), keeps_date_style=True
+            )
             # The control connection is not opened yet.
             lanes = jobs.count or most_lanes(inspector.connections_left(lock.driver) - 1)
             sessions = [CommandSession(commanding, on_connect=lock.on_connect) for _ in range(lanes)]
@@ -357,7 +356,7 @@ class DatabaseAccess:
     @contextmanager
     def _server(self) -> Iterator[str]:
         """Give the URL of the server, which is started where it is the embedded one."""
-        if not self._url.startswith(EMBEDDED):
+        if not self._url.startswith(EMBEDDED_PREFIX):
             yield self._url
             return
         from upgrader.database.embedded import embedded_server
@@ -371,7 +370,7 @@ class DatabaseAccess:
         """Give what opens connections; an embedded server runs until the stack is closed."""
         url = stack.enter_context(self._server())
         # The folder of the embedded server's socket tells nobody anything.
-        label = self._url if self._url.startswith(EMBEDDED) else None
+        label = self._url if self._url.startswith(EMBEDDED_PREFIX) else None
         return Connector(url, application_name, self.settings.connect_timeout_seconds, label)
 
 
@@ -380,46 +379,3 @@ def cancel_all(sessions: Iterable[CommandSession]) -> None:
     for session in sessions:
         with suppress(Exception):  # one that is gone just now has nothing in progress
             session.cancel()
-
-
-def workspace_source(settings: Settings) -> WorkspaceSource:
-    """Give where workspaces come from."""
-    given = settings.workspaces
-    if given.provider is not None:
-        return ProviderSource(given.provider, tuple(given.statuses))
-    return TableSource(
-        table=tuple(part for part in (given.table.schema, given.table.name) if part),
-        id_column=given.id_column,
-        status_column=given.status_column or "",
-        statuses=tuple(given.statuses),
-        schema_column=given.schema_column or "",
-        name_column=given.name_column or "",
-        is_explicit="table" in given.model_fields_set,
-    )
-
-
-def run_settings(settings: Settings, app_version: ApplicationVersion) -> RunSettings:
-    """Put the settings into the runner's terms."""
-    return RunSettings(
-        app_version=app_version,
-        schema=settings.history_schema,
-        run_missing=settings.missing is MissingPolicy.RUN,
-        unenrolled_run_all=settings.unenrolled_workspaces is UnenrolledPolicy.APPLY_ALL,
-        oldest_supported=settings.oldest_supported,
-        search_path_extra=settings.workspaces.search_path_extra,
-        lock_timeout_seconds=settings.lock_timeout_seconds,
-        retry=RetryPolicy(
-            settings.lock_tries, settings.lock_retry_initial_seconds, settings.lock_retry_max_seconds
-        ),
-        statement_timeout_seconds=settings.statement_timeout_seconds,
-        idle_in_transaction_session_timeout_seconds=settings.idle_in_transaction_session_timeout_seconds,
-        concurrent_wait_seconds=settings.concurrent_wait_seconds,
-        dry_run_lock_seconds=settings.dry_run_lock_seconds,
-        max_failures=settings.failure_limit,
-        jobs=settings.wanted_jobs,
-        order=settings.order,
-        pace=pace(settings.backfill),
-        brake=brake_limits(settings.backfill),
-        batches_wait_for_disk=settings.backfill.synchronous_commit,
-        is_embedded=(settings.database_url or "").startswith(EMBEDDED),
-    )

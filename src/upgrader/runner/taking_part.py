@@ -11,9 +11,13 @@ from upgrader.database.aside import AsideConnection
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
 from upgrader.database.session import CommandSession
+from upgrader.errors import PreflightError
 from upgrader.events import EventSink
 from upgrader.history.keys import LockKeys
 from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.model import PreflightCheck, PreflightLevel
+from upgrader.preflight.pooling import look_for_proxy
+from upgrader.preflight.server import pooling_findings
 from upgrader.redaction import clean_error_text
 from upgrader.registry import Registry
 from upgrader.runner.backfill_control import BackfillControl
@@ -89,7 +93,11 @@ class Part:
         asks = AsideConnection(self.control.driver, settings=WATCH_SETTINGS)
         watch = LockWatch(asks, options.emit, options.stop, self.redact)
         self._stack.callback(watch.close)
-        connector = replace(self._connector, settings={**_QUICK, **session_settings(options.settings)})
+        connector = replace(
+            self._connector,
+            settings={**_QUICK, **session_settings(options.settings)},
+            keeps_date_style=True,
+        )
         parts = self._step_parts(options, watch)
 
         def make_lane() -> StepRunner:
@@ -133,7 +141,12 @@ class Part:
 
 @contextmanager
 def open_part(access: DatabaseAccess, registry: Registry, *, run_id: str) -> Iterator[Part]:
-    """Open the connection of a member's own statements; those of its lanes follow when they are needed."""
+    """Open the connection of a member's own statements; those of its lanes follow when they are needed.
+
+    Raises:
+        DatabaseUnavailableError: it cannot be opened.
+        PreflightError: it leads through a proxy that takes sessions apart.
+    """
     schema = access.settings.history_schema
     keys = LockKeys.of(schema)
     with ExitStack() as stack:
@@ -143,6 +156,7 @@ def open_part(access: DatabaseAccess, registry: Registry, *, run_id: str) -> Ite
         controlling = replace(
             connector, application_name=f"{connector.application_name}/control", settings=_QUICK
         )
+        _refuse_pooler(access, controlling)  # before any lock: one that ends up with others stays
         control = CommandSession(controlling, on_connect=_fence(keys))
         stack.callback(control.close)
         control.open()
@@ -158,6 +172,16 @@ def open_part(access: DatabaseAccess, registry: Registry, *, run_id: str) -> Ite
             _connector=connector,
             _stack=stack,
         )
+
+
+def _refuse_pooler(access: DatabaseAccess, connector: Connector) -> None:
+    """Refuse a database that this process reaches only through a proxy that takes sessions apart."""
+    if PreflightCheck.POOLING_PROXY in access.settings.preflight.ignore:
+        return
+    with connector.connect() as driver:
+        findings = tuple(pooling_findings(look_for_proxy(driver, connector)))
+    if any(finding.level is PreflightLevel.REFUSE for finding in findings):
+        raise PreflightError(findings)
 
 
 def _fence(keys: LockKeys) -> str:

@@ -3,7 +3,7 @@
 from upgrader.backfill.brake import BrakeLimits
 from upgrader.backfill.pacing import Pace
 from upgrader.runner.backfill_control import brake_limits, pace
-from upgrader.runner.database_access import run_settings
+from upgrader.runner.given_settings import run_settings
 from upgrader.settings import Settings
 from upgrader.settings.backfill import BackfillSettings
 from upgrader.version import ApplicationVersion
