@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -192,11 +193,11 @@ class Output:
 
 
 class AuthorPrints(io.TextIOBase):
-    """In place of `sys.stdout` while authors' code runs: what it prints is for people."""
+    """In place of `sys.stdout` while authors' code runs: what it prints is for people, each thread's by the line."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._begun = ""
+        self._begun = threading.local()
 
     def writable(self) -> bool:
         """Whether it can be written to."""
@@ -204,7 +205,7 @@ class AuthorPrints(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take text and pass whole lines on."""
-        *lines, self._begun = (self._begun + text).split("\n")
+        *lines, self._begun.text = (getattr(self._begun, "text", "") + text).split("\n")
         if lines:
             self._output.tell(*(Line(line, verbatim=True) for line in lines))
         return len(text)

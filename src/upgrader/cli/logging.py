@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -39,11 +40,13 @@ def logging_to(output: Output, text: str | None, *, is_debug: bool = False) -> I
     """
     import logging
 
-    from upgrader.worker.logs import LogFormat, Logging, LogLines
+    from upgrader.cli.console import AuthorPrints
+    from upgrader.worker.logs import LogFormat, Logging, LogLines, note_ids
 
     log_format = log_format_of(text) or LogFormat.TEXT
     if log_format is LogFormat.JSON:
         told = LogLines(output.log_line, log_format=log_format, redact=output.redact)
+        told.addFilter(note_ids)
         levels = {"error": logging.ERROR, "warning": logging.WARNING}
 
         def record(level: str, message: str) -> None:
@@ -52,6 +55,7 @@ def logging_to(output: Output, text: str | None, *, is_debug: bool = False) -> I
             told.handle(logging.makeLogRecord(made))
 
         output.records = record
+        sys.stderr = AuthorPrints(output)  # what authors' code writes there would be no JSON
     level = logging.DEBUG if is_debug else logging.INFO
     with Logging(output.log_line, log_format=log_format, redact=output.redact, level=level).open() as opened:
         yield opened

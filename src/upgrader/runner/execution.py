@@ -99,7 +99,8 @@ class Execution:
     def run(self) -> None:
         """Run the step, or take it back; returning means that this is done and recorded."""
         try:
-            self._run()
+            with self._parts.logging_of(self._task.step, self._task.scope):
+                self._run()
         except Exception as error:
             translated = translate_time_error(error, self.watched, self._timeouts)
             if translated is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
@@ -13,6 +14,7 @@ from upgrader.database.session import CommandSession
 from upgrader.events import EventSink, StatementExecuted
 from upgrader.history.keys import LockKeys
 from upgrader.history.sql_store import SqlHistoryStore
+from upgrader.log_fields import log_fields
 from upgrader.model import Direction, Scope, Step
 from upgrader.runner.backfill_control import BackfillControl
 from upgrader.runner.lock_watch import LockWatch
@@ -74,6 +76,10 @@ class StepParts:
         if found is None:
             found = self._timeouts[step.name] = timeouts_of(step, self.settings)
         return found
+
+    def logging_of(self, step: Step, scope: Scope) -> AbstractContextManager[None]:
+        """Let what is logged in a block, by whatever logger, say which run, workspace and step it is about."""
+        return log_fields(run_id=self.run_id, workspace_id=scope.workspace_id, step=step.name)
 
     def observer_of(
         self, step: Step, scope: Scope, direction: Direction = Direction.UP

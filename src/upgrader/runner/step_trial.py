@@ -78,7 +78,10 @@ class StepTrial:
         direction = self._direction
         observer = parts.steps.parts.observer_of(step, scope, direction)
         if step.has_data_migration and direction is Direction.UP:
-            with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
+            with (
+                parts.steps.parts.logging_of(step, scope),
+                self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection,
+            ):
                 self._migrate_data(command, step, workspace, connection)
         with self._trial.step(settings, observer, check_block(parts.settings.schema)) as connection:
             context = (
@@ -88,7 +91,7 @@ class StepTrial:
             )
             may_skip = workspace is not None and direction is Direction.UP
             connection.info[PROVER] = self._prove
-            with self._outside(step, scope, connection):
+            with parts.steps.parts.logging_of(step, scope), self._outside(step, scope, connection):
                 call_author(method_of(command, step, direction), context, skips=may_skip)
 
     @contextmanager

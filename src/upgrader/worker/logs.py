@@ -7,11 +7,11 @@ import logging
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from upgrader.log_fields import current_log_fields
 from upgrader.registry.package import PREFIX as COMMANDS_PACKAGE
 from upgrader.worker.names import JOBS_PACKAGE
 from upgrader.worker.running import current_job
@@ -25,7 +25,6 @@ _PRIVATE = re.compile(rf"^(?:{COMMANDS_PACKAGE}|{JOBS_PACKAGE})[0-9a-f]+\.")
 _SHOWN_IDS = ("run_id", "workspace_id", "step", "job", "job_id", "queue")
 _KEPT_LINES = 10_000
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-_fields: ContextVar[Mapping[str, object]] = ContextVar("upgrader_log_fields", default={})  # noqa: B039 - never written
 
 
 class LogFormat(StrEnum):
@@ -33,16 +32,6 @@ class LogFormat(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-@contextmanager
-def log_fields(**fields: object) -> Iterator[None]:
-    """Let every line that is logged in the block carry these: `run_id`, `workspace_id`, `step`."""
-    token = _fields.set({**_fields.get(), **fields})
-    try:
-        yield
-    finally:
-        _fields.reset(token)
 
 
 class LogLines(logging.Handler):
@@ -130,7 +119,7 @@ class Logging:
         self._buffer = LogBuffer()
         self._level = level
         for handler in (self._lines, self._buffer):
-            handler.addFilter(_note_ids)
+            handler.addFilter(note_ids)
 
     @contextmanager
     def open(self) -> Iterator[Logging]:
@@ -138,9 +127,11 @@ class Logging:
         root, before = logging.getLogger(), logging.getLogger().level
         root.addHandler(self._buffer)
         root.setLevel(self._level)
+        logging.captureWarnings(True)
         try:
             yield self
         finally:
+            logging.captureWarnings(False)
             self.set_up()
             root.removeHandler(self._lines)
             root.setLevel(before)
@@ -169,10 +160,11 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return {**noted, **own}
 
 
-def _note_ids(record: logging.LogRecord) -> bool:
+def note_ids(record: logging.LogRecord) -> bool:
+    """Note with a record what it is about, where it is logged; a filter that takes all."""
     if not hasattr(record, "upgrader_ids"):
         job = current_job()
-        ids = {**_fields.get(), **(job.fields if job is not None else {})}
+        ids = {**current_log_fields(), **(job.fields if job is not None else {})}
         record.upgrader_ids = ids
     return True
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from upgrader.worker.logs import LogFormat, Logging, log_fields
+from upgrader.log_fields import log_fields
+from upgrader.worker.logs import LogFormat, Logging
 from upgrader.worker.running import RunningJob, run_job
 
 MINE = logging.getLogger("tests.mine")
