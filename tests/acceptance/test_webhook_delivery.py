@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -87,3 +89,41 @@ def test_webhooks_of_an_upgrade(project: Project, receiver: Receiver, worker: su
     assert errors
     assert all("127.0.0.1 of 127.0.0.1 is not public" in message for (message,) in errors)
     assert SECRET not in str(project.query("select args::text from upgrader_worker.procrastinate_jobs"))
+
+
+LIMITED = MODULE.replace("allow_http", "max_concurrency=2, allow_http")
+
+
+def test_limits_of_an_endpoint_hold_over_all_workers(project: Project, receiver: Receiver) -> None:
+    """Two workers together send no more at a time than an endpoint takes; all of it arrives."""
+    count = 16
+    project.create_workspaces(*(f"w{number}" for number in range(count)))
+    project.workspace("1.0.0", 1, "Fill")
+    project.write("subscribers/hooks.py", LIMITED)
+    project.configure(worker={"modules": ["subscribers"], "poll_seconds": 0.2, "heartbeat_enabled": False})
+    environment = {"HOOK_URL": receiver.url("")}
+    at_work = [0]
+    lock = threading.Lock()
+
+    def change(by: int) -> None:
+        with lock:
+            at_work.append(at_work[-1] + by)
+
+    def slow() -> None:
+        change(1)
+        time.sleep(0.1)
+        change(-1)
+
+    receiver.answers["/crm"] = Answer(before=slow)
+    assert project.run_cli("upgrade", env=environment).returncode == 0
+    workers = [project.start_cli("worker", "--no-scheduler", env=environment) for _ in range(2)]
+    try:
+        wait_until(lambda: len(receiver.requests) == 2 * count)
+    finally:
+        for worker in workers:
+            worker.send_signal(signal.SIGTERM)
+        for worker in workers:
+            worker.communicate(timeout=60)
+    assert max(at_work) == 2
+    sent = {(request.path, request.headers["Upgrader-Delivery"]) for request in receiver.requests}
+    assert len(sent) == 2 * count

@@ -109,10 +109,22 @@ create table {schema}.recurring_job (
 comment on table {schema}.recurring_job is 'What JobQueue.add_cron was told: a job is added at each of its ticks';
 """
 
+_WEBHOOKS = """
+create table {schema}.webhook_place (
+    endpoint text primary key,
+    state jsonb not null default jsonb '{{}}',
+    version bigint not null default 0,
+    used_at timestamptz not null default clock_timestamp()
+);
+comment on table {schema}.webhook_place is 'What the workers are sending to each endpoint of webhooks, and how often'
+    ' they may; `endpoint` is a digest of its name and URL';
+"""
+
 PARTS = (
     LayoutPart("runtime", (_RUNTIME,)),
     LayoutPart("audit", (_AUDIT,)),
     LayoutPart("recurring", (_RECURRING,)),
+    LayoutPart("webhooks", (_WEBHOOKS,)),
 )
 
 
@@ -128,13 +140,13 @@ def bring_up_to_date(driver: psycopg.Connection, schema: str, *, parts: Sequence
     Raises:
         LayoutError: the role may not make them, the database is read-only, or they are a newer program's.
     """
-    if is_up_to_date(driver, schema, parts=parts):
-        return
     if driver.execute("select current_setting('transaction_read_only')").fetchone() == ("on",):
-        raise LayoutError(
+        raise LayoutError(  # where the tables are there, too: whoever makes them is about to write them
             "the connection is read-only, so that no worker can run",
             hint="give the URL of the primary server; see to default_transaction_read_only of role and database",
         )
+    if is_up_to_date(driver, schema, parts=parts):
+        return
     try:
         with driver.transaction():
             driver.execute("select pg_advisory_xact_lock(%s)", [_key(schema)])

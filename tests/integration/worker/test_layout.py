@@ -78,3 +78,11 @@ def test_a_role_that_may_not_is_told_what_to_grant(
         own.execute("set default_transaction_read_only = on")
         with pytest.raises(LayoutError, match="read-only"):
             bring_up_to_date(own, worker_schema("other"))
+
+
+def test_tables_that_cannot_be_written(connection: psycopg.Connection) -> None:
+    """A standby has the tables; a worker that starts there would do nothing but complain."""
+    bring_up_to_date(connection, SCHEMA)
+    connection.execute("set default_transaction_read_only = on")
+    with pytest.raises(LayoutError, match="read-only"):
+        bring_up_to_date(connection, SCHEMA)

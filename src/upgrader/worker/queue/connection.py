@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -19,6 +20,8 @@ from upgrader.settings.database_url import EMBEDDED_PREFIX, embedded_path
 Notify = Callable[[str], None]
 
 _DEFAULT_HOST = "127.0.0.1"
+_SETTINGS = {"default_transaction_isolation": "read committed"}
+"""Whatever role and database say: to take and to end jobs is not to fail because others do so in the same moment."""
 
 
 def queue_url(settings: Settings, *, explicit: str | None = None) -> str:
@@ -82,22 +85,26 @@ def queue_connector(
     url = queue_url(settings, explicit=explicit)
     seconds = settings.connect_timeout_seconds
     if not url.startswith(EMBEDDED_PREFIX):
-        yield Connector(url, application_name, seconds)
+        yield Connector(url, application_name, seconds, settings=_SETTINGS)
         return
     from upgrader.database.embedded import embedded_server
 
     data = (directory or Path()) / embedded_path(url)
     with embedded_server(data, notify=notify or (lambda _: None)) as uri:
-        yield Connector(uri, application_name, seconds, label=url)
+        yield Connector(uri, application_name, seconds, label=url, settings=_SETTINGS)
 
 
 class QueueConnection:
-    """One connection that several threads share, opened when it is first used and again when it was lost."""
+    """One connection that several threads share, opened when it is first used and again when it was lost.
+
+    A process that was forked opens one of its own: two that speak on one would hear each other's answers.
+    """
 
     def __init__(self, connector: Connector) -> None:
         self._connector = connector
         self._lock = threading.Lock()
         self._driver: psycopg.Connection | None = None
+        self._process = os.getpid()
 
     @contextmanager
     def use(self) -> Iterator[psycopg.Connection]:
@@ -106,6 +113,8 @@ class QueueConnection:
         Raises:
             DatabaseUnavailableError: there is none to be had.
         """
+        if self._process != os.getpid():
+            self._leave_to_parent()
         with self._lock:
             if self._driver is None or not _is_alive(self._driver):
                 self._close()
@@ -114,8 +123,14 @@ class QueueConnection:
 
     def close(self) -> None:
         """Close it; the next use opens another."""
+        if self._process != os.getpid():
+            self._leave_to_parent()
         with self._lock:
             self._close()
+
+    def _leave_to_parent(self) -> None:
+        """Forget the connection; to close it would end the parent's. Some thread there may have had the lock."""
+        self._lock, self._driver, self._process = threading.Lock(), None, os.getpid()
 
     def _close(self) -> None:
         if self._driver is not None:
@@ -128,8 +143,9 @@ def _is_alive(driver: psycopg.Connection) -> bool:
     """Tell whether the server has said nothing while nobody asked: it does so only as it ends a connection."""
     if driver.closed:
         return False
-    readable, _, _ = select.select([driver.fileno()], [], [], 0)
-    if not readable:
+    waiting = select.poll()  # select() takes no number over 1023, and an application may have that many
+    waiting.register(driver.fileno(), select.POLLIN)
+    if not waiting.poll(0):
         return True
     try:
         driver.execute("select")

@@ -6,20 +6,23 @@ import asyncio
 import inspect
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from upgrader.errors import UpgraderError
 from upgrader.worker.decorators import queue_job_handler, queue_worker
+from upgrader.worker.enqueuing import EnqueuesJobs
 from upgrader.worker.host import Job, QueueWorkerHost
 from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
 from upgrader.worker.workspace_events.encoding import batch_from_json, batch_to_json
-from upgrader.worker.workspace_events.enqueuing import EnqueuesJobs
 from upgrader.worker.workspace_events.subscriber import (
     Delivery,
     Subscription,
     SubscriptionError,
     subscriptions_of,
 )
+
+if TYPE_CHECKING:
+    from upgrader.worker.workspace_events.webhooks.places import Places
 
 EVENT_QUEUE = "workspace-events"
 JOB_NAME = "workspace-event"
@@ -77,6 +80,12 @@ class WorkspaceEventDelivery(QueueWorkerHost):
         """The durable handlers that there are."""
         return tuple(sorted(self._handlers))
 
+    def share(self, places: Places) -> None:
+        """Let handlers that count what they send do so together with those of all other workers."""
+        for one in self._handlers.values():
+            if one.share is not None:
+                one.share(places)
+
     @queue_job_handler(JOB_NAME)
     def deliver(self, job: Job[dict[str, Any]]) -> None:
         """Run the handler that a job is for; what it raises lets the job be tried again.
@@ -92,33 +101,40 @@ class WorkspaceEventDelivery(QueueWorkerHost):
                 hint="add its module to [worker] modules, or give the handler its old name: @on_event(…, name=…)",
             )
         batch, target = batch_from_json(job.data["batch"]), job.data.get("target")
-        if handler.targets is not None and target is None:
-            self._deliver_to_all(handler, batch)
+        if handler.targets is None or target is not None:
+            self._deliver_to(handler, batch, target, job)
             return
+        targets = tuple(handler.targets(batch))
+        if self._queue is None or len(targets) == 1:
+            for one in targets:
+                self._deliver_to(handler, batch, one, job)
+            return
+        for one in targets:  # each has a job of its own: one that fails is tried again without the others
+            self._enqueue(handler, batch, one)
+
+    def _deliver_to(
+        self,
+        handler: Subscription,
+        batch: WorkspaceEventBatch[Any],
+        target: str | None,
+        job: Job[dict[str, Any]],
+    ) -> None:
         try:
             _call(handler, batch, target)
         except DeliverLaterError as later:
             left = job.attempts - job.attempt + (0 if later.is_a_try else 1)
             if self._queue is None or left < 1:
                 raise
-            options = replace(handler.options, delay=later.seconds, attempts=left)
+            options = replace(handler.options, delay=later.seconds, scheduled_at=None, attempts=left)
             payload = delivery_payload(handler.name, batch, target=target)
             self._queue.add_options(job.queue, JOB_NAME, payload, options)
 
-    def _deliver_to_all(self, handler: Subscription, batch: WorkspaceEventBatch[Any]) -> None:
-        """Give each place a job of its own, so that one that fails is tried again without the others."""
-        assert handler.targets is not None
-        targets = tuple(handler.targets(batch))
-        if self._queue is None or len(targets) == 1:
-            for target in targets:
-                _call(handler, batch, target)
-            return
-        for target in targets:
-            options = replace(
-                handler.options, id=f"{batch.id} {target}"
-            )  # not twice where this job is repeated
-            payload = delivery_payload(handler.name, batch, target=target)
-            self._queue.add_options(EVENT_QUEUE, JOB_NAME, payload, options)
+    def _enqueue(self, handler: Subscription, batch: WorkspaceEventBatch[Any], target: str) -> None:
+        assert self._queue is not None
+        # Not twice where the job that does this is repeated; other handlers may have places of the same names.
+        options = replace(handler.options, id=f"{handler.name} {batch.id} {target}")
+        payload = delivery_payload(handler.name, batch, target=target)
+        self._queue.add_options(EVENT_QUEUE, JOB_NAME, payload, options)
 
 
 def refuse_double_names(subscriptions: Iterable[Subscription]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from upgrader.worker.discovery import Discovered
+from upgrader.worker.enqueuing import EnqueuesJobs
 from upgrader.worker.workspace_events.delivery import WorkspaceEventDelivery
-from upgrader.worker.workspace_events.enqueuing import EnqueuesJobs
 from upgrader.worker.workspace_events.subscriber import (
     EVENT_SUBSCRIPTIONS,
     Delivery,

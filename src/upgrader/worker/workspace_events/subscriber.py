@@ -11,11 +11,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from types import FunctionType
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from upgrader.errors import OperatorError
 from upgrader.worker.options import Backoff, QueueJobOptions
 from upgrader.worker.workspace_events.pattern import is_pattern
+
+if TYPE_CHECKING:
+    from upgrader.worker.workspace_events.webhooks.places import Places
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -64,6 +67,7 @@ class Subscription:
         options: how its jobs are tried, where it is durable.
         targets: for a durable handler that sends to several places: gives their names; `handler` is then called
             with the name of one of them, too, and each is tried for itself.
+        share: for a handler that counts what it sends: told where all workers count together.
     """
 
     name: str
@@ -72,6 +76,7 @@ class Subscription:
     delivery: Delivery = Delivery.AFTER_COMMIT
     options: QueueJobOptions = DURABLE_OPTIONS
     targets: Callable[..., Any] | None = None
+    share: Callable[[Places], None] | None = None
 
 
 class HasSubscriptions(Protocol):
@@ -191,6 +196,7 @@ def subscription(
     name: str | None = None,
     options: QueueJobOptions | None = None,
     targets: Callable[..., Any] | None = None,
+    share: Callable[[Places], None] | None = None,
 ) -> Subscription:
     """Make a subscription by hand.
 
@@ -209,7 +215,12 @@ def subscription(
             f"the handler {called} is a coroutine, and only durable ones may be",
             hint=f"add durable=True, or make {called} a plain function: it is called where the events are emitted",
         )
-    return Subscription(called, patterns, handler, delivery, options or DURABLE_OPTIONS, targets)
+    if options is not None and options.id is not None:
+        raise SubscriptionError(
+            f"the jobs of the handler {called} would share the id {options.id!r}, and all but one be left out",
+            hint="leave `id` out of its options: each batch is told",
+        )
+    return Subscription(called, patterns, handler, delivery, options or DURABLE_OPTIONS, targets, share)
 
 
 def declared_subscriptions(

@@ -119,6 +119,13 @@ def test_a_coroutine_that_is_not_durable_is_refused() -> None:
         subscriptions_of(on_event("a.b")(handle))
 
 
+def test_jobs_that_would_share_an_id_are_refused() -> None:
+    """While one batch waits, all others would be taken for the same job, and be lost."""
+    options = QueueJobOptions(attempts=3, id="only-one")
+    with pytest.raises(SubscriptionError, match="all but one be left out"):
+        subscriptions_of(on_event("a.b", durable=True, options=options)(lambda batch: None))
+
+
 @pytest.mark.parametrize(
     "options",
     [

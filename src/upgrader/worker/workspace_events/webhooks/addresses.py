@@ -23,10 +23,13 @@ Resolver = Callable[[str, int], Iterable[str]]
 _WELL_KNOWN_TRANSLATION = ipaddress.IPv6Network("64:ff9b::/96")
 _TRANSLATED = (_WELL_KNOWN_TRANSLATION, ipaddress.IPv6Network("64:ff9b:1::/48"))
 _COMPATIBLE = ipaddress.IPv6Network("::/96")
+_TUNNELLED = (0x0000_5EFE, 0x0200_5EFE)  # of ISATAP, before the address: a tunnel within a company's network
 _MORE_RESERVED: tuple[Network, ...] = (
     ipaddress.IPv4Network("100.64.0.0/10"),  # shared by carriers
+    ipaddress.IPv4Network("192.0.0.0/24"),  # for protocols; Python's list before 3.11.10 has parts of it only
     ipaddress.IPv4Network("192.88.99.0/24"),  # 6to4 relays
     ipaddress.IPv6Network("fec0::/10"),  # site-local
+    ipaddress.IPv6Network("3fff::/20"),  # documentation
 )
 
 
@@ -122,7 +125,10 @@ def _meant(address: Address) -> Address:
     for found in (address.ipv4_mapped, address.sixtofour, address.teredo and address.teredo[1]):
         if found:
             return found
-    if any(address in network for network in _TRANSLATED) or (address in _COMPATIBLE and int(address) > 1):
+    is_within = any(address in network for network in _TRANSLATED) or (
+        address in _COMPATIBLE and int(address) > 1
+    )
+    if is_within or int(address) >> 32 & 0xFFFFFFFF in _TUNNELLED:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     return address
 

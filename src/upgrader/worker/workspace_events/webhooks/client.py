@@ -84,7 +84,7 @@ class WebhookClient:
                 return _judged(answer, parts)
             if answer.location is None:
                 raise WebhookError(f"{parts.hostname} answered {answer.status} and does not say where to go")
-            url = urljoin(url, answer.location)
+            url = _redirected(url, answer.location)
         raise WebhookError(f"{parts.hostname} answered with more than {max_redirects} redirects")
 
     def _addresses(
@@ -200,6 +200,15 @@ def _parsed(url: str, *, allow_http: bool) -> SplitResult:
         return check_url(url, allow_http=allow_http)
     except ValueError as error:
         raise WebhookError(f"a webhook cannot be sent: {error}") from error
+
+
+def _redirected(url: str, location: str) -> str:
+    try:
+        return urljoin(url, location)
+    except ValueError as error:
+        raise WebhookError(
+            "a webhook cannot be sent: the URL that it is redirected to cannot be read"
+        ) from error
 
 
 def _origin(parts: SplitResult) -> tuple[str, str | None, int]:

@@ -26,8 +26,8 @@ class WebhookEndpoint:
         patterns: of the events that it is sent.
         headers: more headers of its requests.
         timeout_seconds: for one try, from the connection to the end of the answer.
-        max_concurrency: so many requests at a time, from each worker process.
-        max_per_second: so many requests a second, from each worker process; None: as fast as they come.
+        max_concurrency: so many requests at a time, from all workers of a queue together.
+        max_per_second: so many requests a second, from all of them; None: as fast as they come.
         max_redirects: so often a 307 or 308 is followed, each after the same look at its address.
         allowed_networks: networks that may be called although they are not public: `("10.1.0.0/16",)`.
         allow_http: whether `http://` is good enough.

@@ -22,11 +22,13 @@ from upgrader.worker.workspace_events.subscriber import (
 )
 from upgrader.worker.workspace_events.webhooks.client import WebhookClient, WebhookError
 from upgrader.worker.workspace_events.webhooks.endpoint import WebhookEndpoint
-from upgrader.worker.workspace_events.webhooks.limits import EndpointLimits
+from upgrader.worker.workspace_events.webhooks.limits import EndpointLimits, Limit
 from upgrader.worker.workspace_events.webhooks.signature import SIGNATURE_HEADER, sign
 
 Endpoints = Iterable[WebhookEndpoint] | Callable[[WorkspaceEventBatch[Any]], Iterable[WebhookEndpoint]]
 _LONGEST_REST_SECONDS = 3_600.0
+_LEASE_MARGIN_SECONDS = 10.0
+"""A request that has not ended so long after its time is one of a worker that died."""
 _log = logging.getLogger("upgrader.events")
 
 
@@ -80,12 +82,19 @@ class Webhooks:
                 name=self._name,
                 options=self._options,
                 targets=self.targets,
+                share=self._limits.share,
             ),
         )
 
     def targets(self, batch: WorkspaceEventBatch[Any]) -> tuple[str, ...]:
-        """Give the names of the endpoints that want a batch."""
-        return tuple(one.name for one in self._endpoints(batch) if one.wants(batch.name))
+        """Give the names of the endpoints that want a batch.
+
+        Raises:
+            SubscriptionError: two endpoints have the same name.
+        """
+        found = tuple(self._endpoints(batch))
+        _refuse_double_names(found)
+        return tuple(one.name for one in found if one.wants(batch.name))
 
     def send(self, batch: WorkspaceEventBatch[Any], target: str) -> None:
         """Send a batch to an endpoint; one that is gone in the meantime is left out.
@@ -100,9 +109,13 @@ class Webhooks:
             _log.warning("batch %s is not sent: no webhook is called %s any more", batch.id, target)
             return
         with self._limits.place(
-            f"{batch.workspace_id} {endpoint.name}",
-            max_concurrency=endpoint.max_concurrency,
-            max_per_second=endpoint.max_per_second,
+            # Not by the workspace: all of them may have the same endpoint, or each one of its own under this name.
+            f"{endpoint.name} {endpoint.url}",
+            Limit(
+                endpoint.max_concurrency,
+                endpoint.max_per_second,
+                longest_seconds=endpoint.timeout_seconds + _LEASE_MARGIN_SECONDS,
+            ),
         ):
             self._send(endpoint, batch)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -32,7 +33,6 @@ from upgrader.worker.workspace_events.subscriber import SubscriptionError
 from upgrader.worker.workspace_events.webhooks.addresses import ForbiddenAddressError
 from upgrader.worker.workspace_events.webhooks.client import WebhookClient, WebhookError
 from upgrader.worker.workspace_events.webhooks.endpoint import WebhookEndpoint
-from upgrader.worker.workspace_events.webhooks.limits import EndpointLimits
 from upgrader.worker.workspace_events.webhooks.signature import is_signed
 from upgrader.worker.workspace_events.webhooks.subscriber import Webhooks
 
@@ -125,6 +125,15 @@ def test_a_name_is_resolved_once(receiver: Receiver, monkeypatch: pytest.MonkeyP
             WebhookClient(resolver=rebinding),
         )
     assert (asked, called) == (["hooks.example.org"], [("93.184.216.34", receiver.port)])
+
+
+def test_proxies_of_the_environment_are_not_used(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes through one goes to an address that nobody looked at."""
+    with receiving() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url(""))
+        _send(_endpoint(receiver.url()))
+    assert (len(receiver.requests), proxy.requests) == (1, [])
 
 
 def test_the_host_header_is_that_of_the_name(receiver: Receiver) -> None:
@@ -222,6 +231,13 @@ def test_a_server_that_stays_silent_behind_tls(secure: Receiver) -> None:
     end.set()
 
 
+def test_redirects_that_cannot_be_read(receiver: Receiver) -> None:
+    """They are told as what they are."""
+    receiver.answers["/hook"] = Answer(307, {"Location": "http://[::1/"})
+    with pytest.raises(WebhookError, match=r"webhook crm: .* redirected to cannot be read"):
+        _send(_endpoint(receiver.url()))
+
+
 def test_redirects_in_a_circle_end(receiver: Receiver) -> None:
     """After as many as were allowed."""
     receiver.answers["/hook"] = Answer(308, {"Location": "/hook"})
@@ -316,33 +332,6 @@ def test_https_is_spoken_to_the_name(receiver: Receiver) -> None:
     assert receiver.requests == []
 
 
-def test_limits_at_a_time() -> None:
-    """What does not fit goes back to the queue; another endpoint has its own."""
-    limits = EndpointLimits()
-    with limits.place("a", max_concurrency=1, max_per_second=None):
-        with pytest.raises(DeliverLaterError), limits.place("a", max_concurrency=1, max_per_second=None):
-            raise AssertionError
-        with limits.place("b", max_concurrency=1, max_per_second=None):
-            pass
-    with limits.place("a", max_concurrency=1, max_per_second=None):
-        pass
-
-
-def test_limits_a_second() -> None:
-    """The next may be sent when its time has come; the error says when."""
-    now = 100.0
-    limits = EndpointLimits(now=lambda: now)
-    with limits.place("a", max_concurrency=9, max_per_second=4):
-        pass
-    now += 0.1
-    with pytest.raises(DeliverLaterError) as caught, limits.place("a", max_concurrency=9, max_per_second=4):
-        raise AssertionError
-    assert caught.value.seconds == pytest.approx(0.15)
-    now += 0.15
-    with limits.place("a", max_concurrency=9, max_per_second=4):
-        pass
-
-
 class _Queue:
     def __init__(self) -> None:
         self.added: list[tuple[Any, QueueJobOptions]] = []
@@ -362,7 +351,8 @@ class _Queue:
 
 def test_a_limit_that_is_reached_is_no_try(receiver: Receiver) -> None:
     """The job is enqueued again for later, with all tries that it had."""
-    hooks = Webhooks([_endpoint(receiver.url(), max_per_second=0.001)])
+    first = QueueJobOptions(scheduled_at=datetime(2026, 1, 1, tzinfo=UTC))
+    hooks = Webhooks([_endpoint(receiver.url(), max_per_second=0.001)], options=first)
     queue = _Queue()
     delivery = WorkspaceEventDelivery(hooks, queue=queue)
     job = Job(
@@ -375,6 +365,37 @@ def test_a_limit_that_is_reached_is_no_try(receiver: Receiver) -> None:
     assert payload == job.data
     assert options.attempts == 4
     assert options.delay > 900  # type: ignore[operator] # seconds here
+    assert options.scheduled_at is None  # a job has one of the two
+
+
+def test_a_limit_that_is_reached_by_the_only_endpoint(receiver: Receiver) -> None:
+    """With one endpoint there is no job of its own: its limit is no try all the same."""
+    hooks = Webhooks([_endpoint(receiver.url(), max_per_second=0.001)])
+    queue = _Queue()
+    delivery = WorkspaceEventDelivery(hooks, queue=queue)
+    job = Job(1, "workspace-events", "workspace-event", delivery_payload("webhooks", BATCH), 2, 5)
+    delivery.deliver(job)
+    delivery.deliver(job)
+    assert len(receiver.requests) == 1
+    ((payload, options),) = queue.added
+    assert payload["target"] == "crm"
+    assert options.attempts == 4
+
+
+def test_the_limit_of_an_endpoint_is_that_of_all_workspaces(receiver: Receiver) -> None:
+    """An endpoint that every workspace's events go to is not sent more of them the more workspaces there are."""
+    hooks = Webhooks([_endpoint(receiver.url(), max_per_second=0.001)])
+    hooks.send(BATCH, "crm")
+    with pytest.raises(DeliverLaterError):
+        hooks.send(replace(BATCH, workspace_id="globex"), "crm")
+
+
+def test_endpoints_of_workspaces_have_limits_of_their_own(receiver: Receiver) -> None:
+    """Under one name each workspace may have another server."""
+    hooks = Webhooks(lambda batch: [_endpoint(receiver.url(f"/{batch.workspace_id}"), max_per_second=0.001)])
+    hooks.send(BATCH, "crm")
+    hooks.send(replace(BATCH, workspace_id="globex"), "crm")
+    assert [request.path for request in receiver.requests] == ["/acme", "/globex"]
 
 
 def test_asked_for_a_rest_at_the_last_try(receiver: Receiver) -> None:
@@ -407,6 +428,19 @@ def test_each_endpoint_has_a_job_of_its_own(receiver: Receiver) -> None:
     for payload, options in queue.added:
         delivery.deliver(Job(2, "workspace-events", "workspace-event", payload, 1, options.attempts))
     assert len(receiver.requests) == 2
+
+
+def test_two_senders_with_endpoints_of_the_same_names(receiver: Receiver) -> None:
+    """Their jobs wait beside each other: the id under which one waits is that of its sender, too."""
+    endpoints = [_endpoint(receiver.url("/a")), _endpoint(receiver.url("/b"), name="billing")]
+    queue = _Queue()
+    delivery = WorkspaceEventDelivery(
+        Webhooks(endpoints, name="one"), Webhooks(endpoints, name="two"), queue=queue
+    )
+    for sender in ("one", "two"):
+        payload = delivery_payload(sender, BATCH)
+        delivery.deliver(Job(1, "workspace-events", "workspace-event", payload, 1, 5))
+    assert len({options.id for _, options in queue.added}) == 4
 
 
 def test_an_endpoint_that_is_gone(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
@@ -449,7 +483,9 @@ def test_endpoints_that_cannot_be_used(options: dict[str, Any], told: str) -> No
 
 
 def test_two_endpoints_of_one_name_are_refused() -> None:
-    """Their jobs could not be told apart."""
+    """Their jobs could not be told apart; a function that gives such is found out when it is asked."""
     one = _endpoint("https://example.org/")
     with pytest.raises(SubscriptionError, match="two webhooks are called crm"):
         Webhooks([one, one])
+    with pytest.raises(SubscriptionError, match="two webhooks are called crm"):
+        Webhooks(lambda _: [one, one]).targets(BATCH)
