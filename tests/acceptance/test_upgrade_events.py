@@ -130,6 +130,35 @@ def test_durable_handlers_and_the_audit_table(upgrade: Project) -> None:
     assert rows[-1] == ("upgrade.failed", "failed")
 
 
+CUT = """
+import time
+from sqlalchemy import text
+
+told = "select count(*) from upgrader_worker.workspace_event where name = 'upgrade.step_completed'"
+idle = "application_name like 'upgrader/worker/%' and state = 'idle'"
+for _ in range(1_000):
+    with ctx.transaction() as connection:
+        if connection.execute(text(told)).scalar() and connection.execute(
+            text(f"select pg_terminate_backend(pid) from pg_stat_activity where {idle}")
+        ).all():
+            return
+    time.sleep(0.02)
+raise AssertionError("nothing was told, or by nobody")
+"""
+
+
+def test_a_connection_that_was_cut_between_two_events(upgrade: Project) -> None:
+    """A step may take hours, and something on the way forgets idle connections: what comes then is told, too."""
+    upgrade.slow("1.0.0", 3, "Cut", migrate=CUT)
+    upgrade.write("subscribers/durable.py", DURABLE)
+    done = upgrade.run_cli("upgrade", "--include-slow", "-w", "acme")
+    assert done.returncode == 0, done.stderr
+    rows = upgrade.query("select name, event->>'step' from upgrader_worker.workspace_event order by id")
+    assert ("upgrade.step_completed", "1.0.0_Cut_3") in rows
+    assert rows[-1] == ("upgrade.completed", None)
+    assert "could not be handed over" not in done.stderr
+
+
 def test_without_handlers_nothing_is_touched(upgrade: Project) -> None:
     """Modules with other jobs alone make no tables."""
     upgrade.write(

@@ -9,7 +9,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from upgrader.worker.workspace_events.pattern import SEPARATOR
+from upgrader.worker.workspace_events.pattern import SEPARATOR, is_name
 
 Event = TypeVar("Event")
 
@@ -157,5 +157,14 @@ class DatabaseBatchEvent:
 
 
 def event_name(object_name_singular: str, action: EventAction) -> str:
-    """Give `<objectNameSingular>.<action>`."""
-    return f"{object_name_singular}{SEPARATOR}{EventAction(action).value}"
+    """Give `<objectNameSingular>.<action>`.
+
+    Raises:
+        ValueError: the object has no name that an event could have.
+    """
+    name = f"{object_name_singular}{SEPARATOR}{EventAction(action).value}"
+    if not is_name(name):
+        raise ValueError(
+            f"{name!r} is no name of an event: write the object's name as parts with dots between them"
+        )
+    return name

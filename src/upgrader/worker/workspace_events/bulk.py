@@ -16,6 +16,7 @@ from sqlalchemy import Delete, Insert, Result, Update, literal_column
 from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Mapper, ORMExecuteState
+from sqlalchemy.orm.context import FromStatement
 
 from upgrader.worker.workspace_events.batch import UNKNOWN, EventAction, RecordEvent, WorkspaceEventBatch
 from upgrader.worker.workspace_events.grouping import Batches
@@ -62,7 +63,7 @@ class BulkStatement:
         rows = self.state.parameters
         if self.state.is_update and isinstance(rows, Sequence):
             return self.state.invoke_statement(), lambda: self._updated_by_key(rows)
-        statement = self.state.statement
+        statement = _changing(self.state)
         assert isinstance(statement, Insert | Update | Delete)
         if isinstance(statement, Insert) and self._inserts_one(statement):
             return self._insert_one(statement)
@@ -72,7 +73,7 @@ class BulkStatement:
             *(getattr(entity, key) for key in self.fields),
             *(_old(self.cls, key) for key in old),
         ]
-        result = self.state.invoke_statement(statement.returning(*wanted))
+        result = self.state.invoke_statement(_returning(self.state.statement, wanted))
         given = len(result.keys()) - len(wanted)
         whole = result.freeze()
         told = [tuple(row) for row in whole().columns(*range(given, given + len(wanted)))]
@@ -82,6 +83,9 @@ class BulkStatement:
     def _inserts_one(self, statement: Insert) -> bool:
         """Tell whether the result has an `inserted_primary_key`, which `returning()` would take away."""
         if _is_upsert(self.state) or isinstance(self.state.parameters, Sequence):
+            return False
+        # With values beside it, even one set of them, it is one of the ORM's bulk statements, unless told otherwise.
+        if self.state.parameters and self.state.execution_options.get("dml_strategy", "auto") == "auto":
             return False
         return not (statement._returning or statement._multi_values or statement.select is not None)
 
@@ -111,7 +115,7 @@ class BulkStatement:
             found = self._event(new_values, old_values)
             if found is not None:
                 batches.add(self.cls, found[0], self._workspace_of(new_values), found[1])
-        return batches.make()
+        return [batch for _, batch in batches.make()]
 
     def _event(
         self, new: Mapping[str, Any], old: Mapping[str, Any] | None
@@ -152,11 +156,10 @@ class BulkStatement:
 
     @cached_property
     def _set_fields(self) -> frozenset[str]:
-        statement = self.state.statement
         given = self.state.parameters
         described = {*self.cls.set_by_updates, *(given if isinstance(given, Mapping) else ())}
         by_column = {column: key for key, column in self.cls.columns.items()}
-        for one in _values_of(statement):
+        for one in _values_of(_changing(self.state)):
             key = one if isinstance(one, str) else by_column.get(_column_of(one))
             if key is not None:
                 described.add(key)
@@ -173,7 +176,7 @@ class BulkStatement:
             action = self.cls.action_of_update(changed, before, after)
             told = RecordEvent(self.cls.record_id(row), before, after, changed)
             batches.add(self.cls, action, self._workspace_of(row), told)
-        return batches.make()
+        return [batch for _, batch in batches.make()]
 
     def _told(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
         return MappingProxyType({key: frozen(values.get(key, UNKNOWN)) for key in self.cls.fields})
@@ -185,6 +188,24 @@ class BulkStatement:
         return None if value is None else str(value)
 
 
+def _changing(state: ORMExecuteState) -> Any:
+    """Give the statement itself: `select(Person).from_statement(update(Person)…)` has it within."""
+    statement = state.statement
+    return statement.element if isinstance(statement, FromStatement) else statement
+
+
+def _returning(statement: Any, wanted: list[Any]) -> Any:
+    """Give a statement that returns these, too, after what it returns anyway."""
+    if not isinstance(statement, FromStatement):
+        return statement.returning(*wanted)
+    # What is selected from a statement is found in it by its name.
+    named = [column.label(f"upgrader_{number}") for number, column in enumerate(wanted)]
+    changed = statement._generate()
+    changed.element = statement.element.returning(*named)  # type: ignore[union-attr] # it inserts, updates or deletes
+    changed._raw_columns = [*statement._raw_columns, *named]
+    return changed
+
+
 def _possible(state: ORMExecuteState, cls: TrackedClass) -> tuple[EventAction, ...]:
     if state.is_delete:
         return (cls.gone,)
@@ -194,7 +215,7 @@ def _possible(state: ORMExecuteState, cls: TrackedClass) -> tuple[EventAction, .
 
 
 def _is_upsert(state: ORMExecuteState) -> bool:
-    return isinstance(getattr(state.statement, "_post_values_clause", None), OnConflictDoUpdate)
+    return isinstance(getattr(_changing(state), "_post_values_clause", None), OnConflictDoUpdate)
 
 
 def _returned(mapper: Mapper[Any], cls: TrackedClass) -> Iterator[str]:

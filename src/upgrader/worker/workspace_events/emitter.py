@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from upgrader.errors import UpgraderError
+from upgrader.worker.enqueuing import EnqueuesJobs
 from upgrader.worker.options import QueueJobOptions
 from upgrader.worker.workspace_events.batch import (
     DatabaseBatchEvent,
@@ -24,7 +25,6 @@ from upgrader.worker.workspace_events.delivery import (
     delivery_payload,
     refuse_double_names,
 )
-from upgrader.worker.workspace_events.enqueuing import EnqueuesJobs
 from upgrader.worker.workspace_events.held import after_commit_of
 from upgrader.worker.workspace_events.pattern import is_name, matches
 from upgrader.worker.workspace_events.subscriber import (
@@ -158,6 +158,7 @@ class WorkspaceEventEmitter:
             in_own_transaction: there is no such transaction (any more): jobs are enqueued by themselves.
 
         Raises:
+            ValueError: the object's name makes no name of an event.
             TransactionMissingError: a durable handler wants it, and neither of the two is given.
         """
         if event is None or not event.events:

@@ -20,6 +20,9 @@ from upgrader.worker.workspace_events.tracked import Tracked, TrackedClass, froz
 Expressions = Mapping[InstanceState[Any], Mapping[str, Any]]
 """Fields that were set to SQL expressions, with their old values, by record."""
 
+Flushed = list[tuple[TrackedClass, WorkspaceEventBatch[Any]]]
+"""What a flush has done, with the classes of which it tells."""
+
 _NO_LOADING = PassiveFlag.PASSIVE_NO_INITIALIZE
 _log = logging.getLogger("upgrader.events")
 
@@ -46,7 +49,7 @@ def flushed_batches(
     *,
     wants: Callable[[str], bool],
     expressions: Expressions = MappingProxyType({}),
-) -> list[WorkspaceEventBatch[Any]]:
+) -> Flushed:
     """Give what a flush that is just about to end has done, one batch per kind, action and workspace."""
     return _Flush(session, tracked, wants, expressions).read(context)
 
@@ -63,18 +66,21 @@ class _Flush:
         self._workspace: str | None = None
         self._workspace_is_known = False
 
-    def read(self, context: UOWTransaction) -> list[WorkspaceEventBatch[Any]]:
+    def read(self, context: UOWTransaction) -> Flushed:
         new: list[InstanceState[Any]] = []
         there: list[InstanceState[Any]] = []
         gone: list[InstanceState[Any]] = []
+        replaced: list[InstanceState[Any]] = []
         # Orphans that the flush itself deletes are in none of the session's collections.
         for state, (is_deleted, is_only_listed) in context.states.items():
             if is_deleted:
-                gone.append(state)
+                # One that a new record of the same key takes the place of, by an UPDATE, is only listed.
+                (replaced if is_only_listed else gone).append(state)
             elif not is_only_listed:
                 (there if state.key is not None else new).append(state)
         new.sort(key=lambda state: state.insert_order or 0)
         for states, read in (
+            (_sorted(replaced), self._gone),
             (new, self._created),
             (_sorted(there), self._updated),
             (_sorted(gone), self._gone),

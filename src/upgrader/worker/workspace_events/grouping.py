@@ -24,9 +24,9 @@ class Batches:
         else:
             found[1].append(told)
 
-    def make(self) -> list[WorkspaceEventBatch[Any]]:
-        """Give the batches."""
+    def make(self) -> list[tuple[TrackedClass, WorkspaceEventBatch[Any]]]:
+        """Give the batches, each with the class that it tells of."""
         return [
-            WorkspaceEventBatch(name, workspace, cls.metadata, tuple(events))
+            (cls, WorkspaceEventBatch(name, workspace, cls.metadata, tuple(events)))
             for (name, workspace), (cls, events) in self._groups.items()
         ]

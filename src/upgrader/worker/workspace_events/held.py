@@ -1,8 +1,8 @@
 """What waits for the end of a Connection's transaction: done after its COMMIT, dropped with a rollback.
 
-SQLAlchemy has no event after a Connection's commit (the one that there is comes before). So the four methods of the
+SQLAlchemy has no event after a Connection's commit (the one that there is comes before). So the methods of the
 engine's dialect that end and divide transactions are wrapped, once, when something waits for the first time. A
-Session has an event after its commit, and needs this only where it is joined to a Connection's transaction.
+Session has an event after its commit, but whoever holds its connection may commit, roll back and set savepoints, too.
 """
 
 from __future__ import annotations
@@ -46,6 +46,8 @@ def _wrap(dialect: Dialect) -> None:
         for name, wrap in (
             ("do_commit", _committing),
             ("do_rollback", _rolling_back),
+            ("do_commit_twophase", _committing_in_two_phases),
+            ("do_rollback_twophase", _rolling_back_in_two_phases),
             ("do_savepoint", _opening_savepoint),
             ("do_rollback_to_savepoint", _rolling_back_to_savepoint),
         ):
@@ -73,6 +75,26 @@ def _rolling_back(roll_back: Callable[[Any], None]) -> Callable[[Any], None]:
     return do_rollback
 
 
+def _committing_in_two_phases(commit: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(commit)
+    def do_commit_twophase(connection: Connection, *arguments: Any, **options: Any) -> None:
+        held = _taken(connection.connection)
+        commit(connection, *arguments, **options)
+        for action in held.waiting if held else ():
+            action()
+
+    return do_commit_twophase
+
+
+def _rolling_back_in_two_phases(roll_back: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(roll_back)
+    def do_rollback_twophase(connection: Connection, *arguments: Any, **options: Any) -> None:
+        _taken(connection.connection)
+        roll_back(connection, *arguments, **options)
+
+    return do_rollback_twophase
+
+
 def _opening_savepoint(open_savepoint: Callable[[Any, str], None]) -> Callable[[Any, str], None]:
     @wraps(open_savepoint)
     def do_savepoint(connection: Connection, name: str) -> None:
@@ -97,8 +119,7 @@ def _rolling_back_to_savepoint(roll_back: Callable[[Any, str], None]) -> Callabl
 
 
 def _taken(dbapi_connection: Any) -> _Held | None:
-    info = getattr(
-        dbapi_connection, "info", None
-    )  # what is no connection of a pool's has another one, or none
+    # What is no connection of a pool's has another one, or none.
+    info = getattr(dbapi_connection, "info", None)
     held: _Held | None = info.pop(_KEY, None) if isinstance(info, dict) else None
     return held

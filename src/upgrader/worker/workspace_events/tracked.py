@@ -35,6 +35,7 @@ class TrackedClass:
     """A mapped class.
 
     Attributes:
+        mapper: the one that says which connection of a session its records are on.
         metadata: what handlers are told of it.
         fields: the names of its attributes that are told.
         columns: theirs, in the table itself; attributes of a table that it inherits from are left out.
@@ -45,6 +46,7 @@ class TrackedClass:
         set_by_updates: fields that the database or the mapping sets anew with every update.
     """
 
+    mapper: Mapper[Any]
     metadata: ObjectMetadata
     fields: tuple[str, ...]
     columns: Mapping[str, Column[Any]]
@@ -126,6 +128,7 @@ class Tracked:
         told = tuple(key for key in columns if key not in self.excluded_fields)
         source = self.workspace_id
         return TrackedClass(
+            mapper=mapper.base_mapper,
             metadata=ObjectMetadata(name, getattr(table, "name", None), getattr(table, "schema", None)),
             fields=told,
             columns={key: found for key in columns if (found := columns[key]) is not None},

@@ -11,7 +11,7 @@ keys with ON DELETE do, and savepoints that are rolled back by raw SQL.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -77,8 +77,6 @@ class EventTracking:
             "before_flush": self._before_flush,
             "after_flush": self._after_flush,
             "after_flush_postexec": self._after_flush_postexec,
-            "after_commit": self._after_commit,
-            "after_soft_rollback": self._after_soft_rollback,
             "after_transaction_end": self._after_transaction_end,
         }
         for name, listener in self._listeners.items():
@@ -92,13 +90,14 @@ class EventTracking:
     def _unit_of_work(self, session: Session) -> UnitOfWork:
         unit: UnitOfWork | None = session.info.get(self)
         if unit is None:
-            unit = session.info[self] = UnitOfWork()
+            unit = session.info[self] = UnitOfWork(self._emitter.deliver)
         return unit
 
     def _after_begin(
         self, session: Session, _transaction: SessionTransaction, connection: Connection
     ) -> None:
-        self._unit_of_work(session).note_connection(connection)
+        unit = self._unit_of_work(session)
+        unit.connection = unit.connection or connection
 
     def _before_flush(self, session: Session, _context: UOWTransaction, _instances: object) -> None:
         self._unit_of_work(session).expressions = assigned_expressions(session)
@@ -111,8 +110,9 @@ class EventTracking:
 
     def _after_flush_postexec(self, session: Session, _context: UOWTransaction) -> None:
         unit = self._unit_of_work(session)
-        batches, unit.flushed = unit.flushed, []
-        self._record(session, batches)
+        flushed, unit.flushed = unit.flushed, []
+        for cls, batch in flushed:
+            self._record(session, batch, {"mapper": cls.mapper})
 
     def _do_orm_execute(self, state: ORMExecuteState) -> Result[Any] | None:
         statement = BulkStatement.of(state, self._tracked, wants=self._emitter.wants)
@@ -120,31 +120,26 @@ class EventTracking:
             return None
         result, tell = statement.execute()
         try:
-            self._record(state.session, tell())
+            for batch in tell():
+                self._record(state.session, batch, state.bind_arguments)
         except BaseException:
             # The statement is done: whoever catches this must not be able to commit it untold.
             state.session.rollback()
             raise
         return result
 
-    def _record(self, session: Session, batches: list[WorkspaceEventBatch[Any]]) -> None:
-        if not batches:
-            return
-        transaction = session.get_nested_transaction() or session.get_transaction()
-        assert transaction is not None  # something was executed just now
-        if any(self._emitter.needs_transaction(batch.name) for batch in batches):
-            self._emitter.enqueue(batches, session.connection())
-        self._unit_of_work(session).add(transaction, batches)
-
-    def _after_commit(self, session: Session) -> None:
-        transaction = session.get_nested_transaction() or session.get_transaction()
-        if transaction is not None:
-            self._unit_of_work(session).committed(transaction)
-
-    def _after_soft_rollback(self, session: Session, previous: SessionTransaction) -> None:
-        unit: UnitOfWork | None = session.info.get(self)  # none after the end of the outermost
-        if unit is not None:
-            unit.rolled_back(previous)
+    def _record(
+        self, session: Session, batch: WorkspaceEventBatch[Any], bind_arguments: Mapping[str, Any]
+    ) -> None:
+        unit = self._unit_of_work(session)
+        needs_transaction = self._emitter.needs_transaction(batch.name)
+        connection = unit.connection
+        # Which of several databases a record is in a session over shards knows of the record alone.
+        if needs_transaction or connection is None or session.connection_callable is None:
+            connection = session.connection(bind_arguments=dict(bind_arguments))
+        if needs_transaction:
+            self._emitter.enqueue([batch], connection)
+        unit.hold(batch, connection)
 
     def _after_transaction_end(self, session: Session, transaction: SessionTransaction) -> None:
         if transaction.parent is not None:
@@ -152,7 +147,7 @@ class EventTracking:
         # Only now the connection is back in its pool, and handlers may use the session again.
         unit: UnitOfWork | None = session.info.pop(self, None)
         if unit is not None:
-            unit.end(self._emitter.deliver)
+            unit.end()
 
 
 def _sync_sessions(sessions: Any) -> Any:

@@ -1,81 +1,48 @@
-"""The batches of one session's transaction, by the savepoints that they may go down with."""
+"""The batches of one session's transaction: each waits for the commit of the connection that it happened on."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlalchemy.orm import SessionTransaction
 
 from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
-from upgrader.worker.workspace_events.flush import Expressions
+from upgrader.worker.workspace_events.flush import Expressions, Flushed
 from upgrader.worker.workspace_events.held import after_commit_of
 
-_Batches = list[WorkspaceEventBatch[Any]]
+_Batch = WorkspaceEventBatch[Any]
 
 
 class UnitOfWork:
-    """Collects batches until the outermost transaction ends.
+    """Collects what is committed until the session's transaction ends.
 
     Attributes:
         expressions: what the flush in progress sets by SQL expressions.
         flushed: what it has done.
+        connection: the first that the session works on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, deliver: Callable[[list[_Batch]], None]) -> None:
         """Begin with nothing."""
         self.expressions: Expressions = {}
-        self.flushed: _Batches = []
-        self._buffers: dict[SessionTransaction, _Batches] = {}
-        self._connections: list[Connection] = []
-        self._committed: _Batches = []
+        self.flushed: Flushed = []
+        self.connection: Connection | None = None
+        self._deliver = deliver
+        self._committed: list[_Batch] = []
+        self._is_over = False
 
-    def note_connection(self, connection: Connection) -> None:
-        """Remember a connection that the session works on."""
-        if connection not in self._connections:
-            self._connections.append(connection)
+    def hold(self, batch: _Batch, connection: Connection) -> None:
+        """Keep what was done on a connection until that commits; a rollback drops it, a savepoint's included."""
+        after_commit_of(connection, lambda: self._note_commit(batch))
 
-    def add(self, transaction: SessionTransaction, batches: _Batches) -> None:
-        """Keep what was done in a transaction or savepoint."""
-        self._buffers.setdefault(transaction, []).extend(batches)
+    def end(self) -> None:
+        """Deliver what was committed; what a connection that was joined still holds is delivered by its commit."""
+        self._is_over = True
+        self._deliver(self._committed)
 
-    def committed(self, transaction: SessionTransaction) -> None:
-        """Hand what a savepoint has done to what it stands in; keep what the outermost has done for the end."""
-        batches = self._buffers.pop(transaction, [])
-        enclosing = _enclosing(transaction)
-        if enclosing is None:
-            self._committed = batches
-        elif batches:
-            self.add(enclosing, batches)
-
-    def rolled_back(self, transaction: SessionTransaction) -> None:
-        """Forget what a transaction or savepoint has done, and all that stands in it."""
-        for one in [one for one in self._buffers if transaction in _with_parents(one)]:
-            del self._buffers[one]
-
-    def end(self, deliver: Callable[[_Batches], None]) -> None:
-        """Deliver what was committed: now, or with the transaction of a connection that the session had joined."""
-        batches = self._committed
-        if not batches:
-            return
-        for connection in self._connections:
-            if not connection.closed and connection.in_transaction():
-                after_commit_of(connection, lambda: deliver(batches))
-                return
-        deliver(batches)
-
-
-def _with_parents(transaction: SessionTransaction) -> Iterator[SessionTransaction]:
-    one: SessionTransaction | None = transaction
-    while one is not None:
-        yield one
-        one = one.parent
-
-
-def _enclosing(transaction: SessionTransaction) -> SessionTransaction | None:
-    """Give the savepoint or transaction that one stands in, past the ones that flushes make for themselves."""
-    parent = transaction.parent
-    while parent is not None and not parent.nested and parent.parent is not None:
-        parent = parent.parent
-    return parent
+    def _note_commit(self, batch: _Batch) -> None:
+        if self._is_over:
+            self._deliver([batch])
+        else:
+            self._committed.append(batch)

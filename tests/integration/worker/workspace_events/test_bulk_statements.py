@@ -54,6 +54,17 @@ def test_insert_values(sessions: Maker, told: Told) -> None:
     assert (event.record_id, event.before, event.after["workspace_id"]) == (1, None, "acme")  # type: ignore[index]
 
 
+def test_insert_with_values_beside_it(sessions: Maker, told: Told) -> None:
+    """One set of values that is not in the statement, of a class with one table and of one with two."""
+    with sessions.begin() as session:
+        session.execute(insert(Person), {"name": "Ada"})
+        raw = session.execute(insert(Person), {"name": "Grace"}, execution_options={"dml_strategy": "raw"})
+        assert tuple(raw.inserted_primary_key) == (2,)  # type: ignore[attr-defined] # an INSERT's result has it
+        session.execute(insert(DeliveryVan), {"id": 7, "load": 900})
+    assert told.ids == [("person.created", [1]), ("person.created", [2]), ("delivery_van.created", [7])]
+    assert [batch.events[0].after["name"] for batch in told.batches[:2]] == ["Ada", "Grace"]
+
+
 def test_insert_many(sessions: Maker, told: Told) -> None:
     """All records of a statement are one batch."""
     with sessions.begin() as session:
@@ -191,6 +202,33 @@ def test_a_caller_that_asks_for_records(people: Session, told: Told) -> None:
         ("person.updated", [1]),
         ("person.destroyed", [2]),
     ]
+
+
+def test_records_that_are_selected_from_a_statement(
+    people: Session, told: Told, server: PostgresServer
+) -> None:
+    """`select(…).from_statement(…)` of a statement that changes records: its caller has them, and it is told."""
+    changed = update(Person).where(Person.id < 3).values(name="Same").returning(Person)
+    assert [person.name for person in people.scalars(select(Person).from_statement(changed))] == ["Same"] * 2
+    made = insert(Person).values(id=8, name="Eight").returning(Person)
+    assert people.scalars(select(Person).from_statement(made)).one().name == "Eight"
+    statement = upsert(Person).values([{"id": 8, "name": "New 8"}, {"id": 9, "name": "New 9"}])
+    either = statement.on_conflict_do_update(
+        index_elements=["id"], set_={"name": statement.excluded.name}
+    ).returning(Person.name, Person.id)
+    rows = people.execute(select(Person.id, Person.name).from_statement(either))
+    assert rows.all() == [(8, "New 8"), (9, "New 9")]
+    gone = delete(Person).where(Person.id == 9).returning(Person)
+    whole = select(Person).from_statement(gone)
+    assert people.scalars(whole, execution_options={"populate_existing": True}).one().id == 9
+    people.commit()
+    assert told.ids == [
+        ("person.updated", [1, 2]),
+        ("person.created", [8]),
+        ("person.upserted", [8, 9]),
+        ("person.destroyed", [9]),
+    ]
+    assert told.batches[0].events[0].changes == {"name": Change(_old(server, "P1"), "Same")}
 
 
 def test_the_old_way_to_write_it(people: Session, told: Told) -> None:

@@ -245,12 +245,13 @@ def test_merge_and_expunge(sessions: Maker, told: Told) -> None:
 
 
 def test_a_row_that_is_replaced(sessions: Maker, told: Told) -> None:
-    """Deleting a record and adding one with its key in one flush is told as both."""
+    """Deleting a record and adding one with its key in one flush is told as both, in this order."""
     _ada(sessions, told)
     with sessions.begin() as session:
         session.delete(session.get_one(Person, 1))
         session.add(Person(id=1, name="Grace"))
-    assert sorted(told.ids) == [("person.created", [1]), ("person.destroyed", [1])]
+    assert told.ids == [("person.destroyed", [1]), ("person.created", [1])]
+    assert told.batches[0].events[0].before["name"] == "Ada"
 
 
 def test_fields_that_are_excluded(engine: Engine, told: Told) -> None:
@@ -270,6 +271,20 @@ def test_only_some_classes_under_other_names(engine: Engine, told: Told) -> None
     with tracked_sessions(engine, told, **options) as maker, maker.begin() as session:
         session.add_all([Person(name="Ada"), DeliveryVan(id=1, load=1)])
     assert told.names == ["DELIVERYVAN.created"]
+
+
+def test_a_name_that_no_event_can_have(engine: Engine, told: Told) -> None:
+    """It fails the flush, so that nothing is changed that nobody could be told of."""
+    with (
+        tracked_sessions(engine, told, object_name=lambda cls: f"a {cls.__name__}") as maker,
+        maker() as session,
+    ):
+        session.add(Person(name="Ada"))
+        with pytest.raises(ValueError, match=r"'a Person\.created' is no name of an event"):
+            session.commit()
+        session.rollback()
+        assert session.query(Person).count() == 0
+    assert told.names == []
 
 
 def test_the_workspace_of_the_session(engine: Engine, told: Told) -> None:

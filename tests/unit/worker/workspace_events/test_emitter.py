@@ -137,9 +137,35 @@ def test_custom_events() -> None:
 
 @pytest.mark.parametrize("name", ["", "mail.*", "a b", "mail..received"])
 def test_what_is_no_name_is_refused(name: str) -> None:
-    """A custom event cannot be called like a pattern."""
+    """A custom event cannot be called like a pattern, nor can the records of a database event."""
     with pytest.raises(ValueError, match="is no name of an event"):
         WorkspaceEventEmitter().emit_custom_batch_event(name, [1])
+    event = DatabaseBatchEvent(
+        object_name_singular=name, action=EventAction.CREATED, workspace_id=None, events=(RecordEvent(1),)
+    )
+    with pytest.raises(ValueError, match="is no name of an event"):
+        WorkspaceEventEmitter().emit_database_batch_event(event)
+
+
+@pytest.mark.parametrize(
+    ("object_name", "action", "name"),
+    [
+        ("person", EventAction.CREATED, "person.created"),
+        ("company", EventAction.UPDATED, "company.updated"),
+        ("note", EventAction.DELETED, "note.deleted"),
+        ("calendarEvent", EventAction.DESTROYED, "calendarEvent.destroyed"),
+        ("task", EventAction.RESTORED, "task.restored"),
+        ("person", EventAction.UPSERTED, "person.upserted"),
+    ],
+)
+def test_names_of_database_events(object_name: str, action: EventAction, name: str) -> None:
+    """They are made of the object's name in the singular, as it is given, and the action."""
+    found: list[Batch] = []
+    event = DatabaseBatchEvent(
+        object_name_singular=object_name, action=action, workspace_id="w", events=(RecordEvent(1),)
+    )
+    WorkspaceEventEmitter(on_event(name)(_noting(found))).emit_database_batch_event(event)
+    assert [(batch.name, batch.action) for batch in found] == [(name, action)]
 
 
 def test_metadata_is_made_of_the_name_where_none_is_given() -> None:
