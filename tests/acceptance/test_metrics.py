@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.project import Project
 from tests.support.server import wait_until
+from tests.support.worker_queue import QueueGround
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -82,6 +85,72 @@ def test_figures_of_a_backfill(project: Project):
     assert dict(labels)["step"] == "1.0.0_Fill_1"
     assert done == 20
     assert found["upgrader_backfill_rows_estimated", labels] == 40
+    assert found["upgrader_backfill_rows_per_second", labels] > 0
+
+
+def test_figures_of_the_queues(project: Project):
+    """What waits and what failed, queue by queue, for the textfile collector; a delayed job does not wait yet."""
+    project.configure(app_version="1.0.0")
+    with project.connect() as connection:
+        ground = QueueGround.make(project.database_url, connection)
+        for queue, count in (("mail", 3), ("reports", 1)):
+            for _ in range(count):
+                ground.queue.add(queue, "send")
+        ground.queue.add("mail", "send", delay=3600)
+        number = ground.start("mail")
+        assert number is not None
+        ground.finish(number, "failed")
+        ground.queue.close()
+    found = figures(project)
+    waiting = {labels: value for (name, labels), value in found.items() if name == "upgrader_jobs_waiting"}
+    assert waiting == {(("queue", "mail"),): 2, (("queue", "reports"),): 1}
+    assert found["upgrader_jobs_failed", (("queue", "mail"),)] == 1
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="asks Linux which ports a process listens on")
+@pytest.mark.parametrize(
+    ("flags", "variables", "addresses"),
+    [
+        ((), {}, set()),
+        (("--metrics-port", "PORT"), {}, {"127.0.0.1"}),
+        ((), {"UPGRADER_WORKER__METRICS_PORT": "PORT"}, {"127.0.0.1"}),
+        (("--metrics-port", "PORT"), {"UPGRADER_WORKER__METRICS_HOST": "0.0.0.0"}, {"0.0.0.0"}),
+    ],
+)
+def test_what_a_worker_listens_on(
+    project: Project, flags: tuple[str, ...], variables: dict[str, str], addresses: set[str]
+):
+    """Nothing by default; for metrics loopback, unless it is told otherwise."""
+    port = str(free_port())
+    process = project.start_cli(
+        "worker",
+        *(flag.replace("PORT", port) for flag in flags),
+        env={name: value.replace("PORT", port) for name, value in variables.items()},
+    )
+    try:
+        wait_until(lambda: "1 worker at work" in project.run_cli("worker", "status").stdout)
+        assert listening(process.pid) == {(address, int(port)) for address in addresses}
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 0, told
+
+
+def listening(pid: int) -> set[tuple[str, int]]:
+    """Give the addresses and ports of TCP that a process listens on."""
+    own = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):
+            own.add(str(link.readlink()))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            _, local, _, state, *rest = line.split()
+            if state == "0A" and f"socket:[{rest[5]}]" in own:
+                address, _, port = local.partition(":")
+                shown = str(IPv4Address(bytes.fromhex(address)[::-1])) if table == "tcp" else address
+                found.add((shown, int(port, 16)))
+    return found
 
 
 class Collector:

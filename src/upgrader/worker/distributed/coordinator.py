@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -61,37 +62,40 @@ def distributing(registry: Registry, *, invites: Invites, stalled_seconds: float
             interrupt=lambda ids: board.interrupt_running(ids, history=history),
             holders=run.lock.workspace_holders,
         )
-        terms = RunTerms.of(
-            steps.settings,
-            registry.sequence,
-            source=repr(steps.source),
-            backfill=steps.backfill,
-            verbose=steps.verbose,
-            rereads_state=steps.rereads_state,
-            failures_at_most=segment.limit.count,
-        )
         executor = DistributedExecutor(
             segment,
             run_id=run.run_id,
             board=board,
             crew=crew,
             invites=invites,
-            terms=terms,
+            terms=_terms(registry, segment, steps),
             steps=registry.sequence.by_name,
             settle=run.store.interrupt_running,
         )
         segment.report.jobs = "distributed"
-
-        def end() -> None:
-            # A run before this one may have left its rows, also where this one had nothing to hand out. Its own go
-            # on either connection: one of the two may be lost.
-            of_workers = (invites.withdraw, crew.dismiss, board.remove) if executor.is_open else ()
-            for action in (*of_workers, spare.clear):
-                with suppress(Exception):  # the run has come to its end, whatever became of its connections
-                    action()
-
         run.lock.hold(steps.keys.presence(run.run_id, COORDINATOR))
-        run.at_end(end)
+        # A run before this one may have left its rows, also where this one had nothing to hand out. Its own go on
+        # either connection: one of the two may be lost.
+        of_workers = (invites.withdraw, crew.dismiss, board.remove)
+        run.at_end(lambda: _do_each(*(of_workers if executor.is_open else ()), spare.clear))
         return executor
 
     return make
+
+
+def _terms(registry: Registry, segment: SegmentParts, steps: StepParts) -> RunTerms:
+    return RunTerms.of(
+        steps.settings,
+        registry.sequence,
+        source=repr(steps.source),
+        backfill=steps.backfill,
+        verbose=steps.verbose,
+        rereads_state=steps.rereads_state,
+        failures_at_most=segment.limit.count,
+    )
+
+
+def _do_each(*actions: Callable[[], None]) -> None:
+    for action in actions:
+        with suppress(Exception):  # the run has come to its end, whatever became of its connections
+            action()

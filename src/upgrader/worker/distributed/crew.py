@@ -203,23 +203,32 @@ class Crew:
         """Cancel what workers have in hand; end the sessions of those that do not come to an end by it."""
         with suppress(Exception):
             self._spare.tell("cancelled")
-            if not self._have_ended(_LEAVE_SECONDS, lambda row: row.state != "admitted" or not row.lanes):
+            # What a worker wrote before it heard of it says nothing: it may have begun something since.
+            if not self._have_ended(
+                _LEAVE_SECONDS, lambda row, since: not row.lanes and row.silent_seconds < since
+            ):
                 self._terminate()
 
     def dismiss(self) -> None:
         """Let all of them go: the run is over. Their sessions are gone after it."""
         self._spare.tell("over")
-        if not self._have_ended(_LEAVE_SECONDS, lambda row: row.state != "admitted"):
+        if not self._have_ended(_LEAVE_SECONDS, lambda _row, _since: False):
             self._terminate()
 
-    def _have_ended(self, seconds: float, is_over: Callable[[SeenMember], bool]) -> bool:
-        deadline = time.monotonic() + seconds
+    def _have_ended(self, seconds: float, is_at_rest: Callable[[SeenMember, float], bool]) -> bool:
+        """Wait until all are gone, or at rest.
+
+        Args:
+            is_at_rest: tells of a worker's row, and how many seconds ago the waiting began.
+        """
+        began = time.monotonic()
         while True:
+            since = time.monotonic() - began
             rows = self._spare.members()
-            busy = [row.member_id for row in rows if row.state == "admitted" and not is_over(row)]
+            busy = [row.member_id for row in rows if row.state == "admitted" and not is_at_rest(row, since)]
             if not busy or not self._spare.present(busy):
                 return True
-            if time.monotonic() >= deadline:
+            if since >= seconds:
                 return False
             time.sleep(_POLL_SECONDS)
 

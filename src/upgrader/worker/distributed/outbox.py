@@ -7,7 +7,7 @@ import threading
 import time
 from typing import Any
 
-from upgrader.events import Event
+from upgrader.events import Event, Notice
 from upgrader.model import Step
 from upgrader.worker.distributed.messages import WorkspaceResult, encode_event, encode_result
 
@@ -27,7 +27,7 @@ class Outbox:
         self.is_urgent = threading.Event()
         self._lock = threading.Lock()
         self._items: list[dict[str, Any]] = []
-        self._events = 0
+        self._events = self._cut = 0
         self._at_work: dict[str, tuple[float, Step, int]] = {}
 
     def add_result(self, result: WorkspaceResult) -> None:
@@ -45,7 +45,7 @@ class Outbox:
         self.is_urgent.set()
 
     def add_event(self, event: Event) -> None:
-        """Tell of an event, where anybody wants to hear of it; a command that logs without end is cut."""
+        """Tell of an event, where anybody wants to hear of it; one that logs without end is cut, and told so."""
         body = encode_event(event)
         if body is None:
             return
@@ -53,6 +53,8 @@ class Outbox:
             if self._events < _EVENTS_AT_MOST:
                 self._events += 1
                 self._items.append({"say": "event", **body})
+            else:
+                self._cut += 1
 
     def note_begun(self, workspace_id: str, step: Step, attempt: int) -> None:
         """Keep which step is at work; it is told where that lasts."""
@@ -70,6 +72,10 @@ class Outbox:
         with self._lock:
             self.is_urgent.clear()
             items, self._items, self._events = self._items, [], 0
+            if self._cut:
+                cut = Notice(f"a worker left out {self._cut:,} lines: there were too many at a time")
+                items.append({"say": "event", **(encode_event(cut) or {})})
+                self._cut = 0
             lasting = [id_ for id_, (since, *_) in self._at_work.items() if now - since >= _LONG_SECONDS]
             for id_ in lasting:
                 _, step, attempt = self._at_work.pop(id_)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIServer
 
 from upgrader.errors import OperatorError
+from upgrader.worker.host import UnhandledJobError
 from upgrader.worker.metrics.figures import Figure, Sample
 from upgrader.worker.running import JobEnd
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _BUCKETS = (0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 3_600.0)
 _READABLE = "upgrader_status_readable"
+_UNHANDLED = "(no handler)"
 ReadsFigures = Callable[[], Iterable[Figure]]
 
 
@@ -58,7 +60,9 @@ class MetricsServer:
     def ended(self, end: JobEnd) -> None:
         """Count a job that came to its end; see `upgrader.worker.running`."""
         outcome = "done" if end.error is None else "failed"
-        self._durations.labels(end.job.queue or "", end.job.name, outcome).observe(end.seconds)
+        # Whoever adds jobs makes up their names: only those that have a handler are series of their own.
+        name = _UNHANDLED if isinstance(end.error, UnhandledJobError) else end.job.name
+        self._durations.labels(end.job.queue or "", name, outcome).observe(end.seconds)
 
     def start(self, host: str, port: int) -> int:
         """Listen; give the port, which with 0 the system chooses.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ class TracingSink:
         self._tracer = tracer or trace.get_tracer(_NAME)
         self._lock = threading.Lock()
         self._run: Span | None = None
-        self._steps: dict[tuple[str, Scope], Span] = {}
+        self._steps: dict[tuple[str, Scope], tuple[StepStarted, int]] = {}
 
     def __call__(self, event: Event) -> None:
         """Begin or end a span; what else happens is no concern of spans."""
@@ -87,27 +88,35 @@ class TracingSink:
                 pass
 
     def _begin(self, event: StepStarted) -> None:
-        from opentelemetry import trace
-
-        around = trace.set_span_in_context(self._run) if self._run is not None else None
-        span = self._tracer.start_span(event.step.name, context=around, attributes=_step_attributes(event))
         with self._lock:
-            self._steps[event.step.name, event.scope] = span
+            self._steps[event.step.name, event.scope] = event, time.time_ns()
 
     def _end(self, event: StepFinished) -> None:
         with self._lock:
-            span = self._steps.pop((event.step.name, event.scope), None)
-        if span is None:
+            begun = self._steps.pop((event.step.name, event.scope), None)
+        if begun is None:
             return
+        started, told_at = begun
+        # Of a step that another machine has done both its beginning and its end may be told at its end.
+        span = self._span(started, min(told_at, time.time_ns() - int(event.seconds * 1e9)))
         span.set_attribute("upgrader.status", event.status.value)
         if event.status not in _WELL:
             _fail(span, event.error or event.status.value)
         span.end()
 
+    def _span(self, event: StepStarted, began_at: int) -> Span:
+        from opentelemetry import trace
+
+        around = trace.set_span_in_context(self._run) if self._run is not None else None
+        return self._tracer.start_span(
+            event.step.name, context=around, attributes=_step_attributes(event), start_time=began_at
+        )
+
     def _finish(self, event: RunFinished) -> None:
         with self._lock:
             left, self._steps = list(self._steps.values()), {}
-        for span in left:  # of steps that were cut off
+        for started, told_at in left:  # steps that were cut off
+            span = self._span(started, told_at)
             _fail(span, "cut off")
             span.end()
         run, self._run = self._run, None
@@ -127,7 +136,12 @@ def watch_waiting_jobs(read: ReadsWaiting, *, meter: Meter | None = None) -> Non
     from opentelemetry.metrics import Observation
 
     def observe(_: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {"queue": queue}) for queue, count in read().items()]
+        try:
+            found = read()
+        except Exception:
+            # A database that is away: others say so, and the library would log a traceback each time.
+            return []
+        return [Observation(count, {"queue": queue}) for queue, count in found.items()]
 
     (meter or metrics.get_meter(_NAME)).create_observable_gauge(
         "upgrader.jobs.waiting", [observe], unit="{job}", description="Jobs that wait in a queue"

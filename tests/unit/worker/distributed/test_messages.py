@@ -109,11 +109,14 @@ def test_an_outbox_keeps_the_order_and_hurries_with_failures():
 
 
 def test_an_outbox_is_not_filled_by_a_command_that_logs_without_end():
-    """What a thousand lines do not say, more do not say either; results are never left out."""
+    """What a thousand lines do not say, more do not say either, but it is told; results are never left out."""
     outbox = Outbox()
     for number in range(5_000):
         outbox.add_event(Notice(str(number)))
     outbox.add_result(WorkspaceResult("a", "done", 0.1, ()))
     items = json.loads(outbox.take() or "")
-    assert len(items) == 1_001
-    assert items[-1]["say"] == "result"
+    assert len(items) == 1_002
+    assert items[-2]["say"] == "result"
+    assert items[-1]["message"] == "a worker left out 4,000 lines: there were too many at a time"
+    outbox.add_event(Notice("after it"))
+    assert [item["message"] for item in json.loads(outbox.take() or "")] == ["after it"]

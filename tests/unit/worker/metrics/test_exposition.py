@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from upgrader.errors import OperatorError
+from upgrader.worker.host import UnhandledJobError
 from upgrader.worker.metrics.exposition import MetricsServer, exposition_text
 from upgrader.worker.metrics.figures import Figure, Sample, figures_document, figures_from, queue_figures
 from upgrader.worker.running import JobEnd, RunningJob, run_job
@@ -69,6 +70,22 @@ def test_page_is_read_anew_each_time():
     for outcome in ("done", "failed"):
         labels = (("job", "send"), ("outcome", outcome), ("queue", "mail"))
         assert found["upgrader_job_duration_seconds_count", labels] == 1
+
+
+def test_jobs_that_nobody_handles_are_one_series():
+    """Their names are made up by whoever adds them: they do not become series without end."""
+    server = MetricsServer(tuple)
+    for number in range(3):
+        error = UnhandledJobError("no handler")
+        server.ended(JobEnd(RunningJob(f"made-up-{number}", queue="mail"), 0.1, error))
+    port = server.start("127.0.0.1", 0)
+    try:
+        found = page(port)
+    finally:
+        server.stop()
+    labels = (("job", "(no handler)"), ("outcome", "failed"), ("queue", "mail"))
+    assert values(found)["upgrader_job_duration_seconds_count", labels] == 3
+    assert "made-up" not in found
 
 
 def test_what_cannot_be_read_leaves_the_rest():

@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 
 from upgrader.command import CommandKind
+from upgrader.errors import DatabaseUnavailableError
 from upgrader.events import RunFinished, RunStarted, StepFinished, StepStarted
 from upgrader.model import AttemptStatus, Scope, Step
 from upgrader.version import ReleaseVersion
@@ -72,6 +73,21 @@ def test_run_and_its_steps(exporter: InMemorySpanExporter, provider: TracerProvi
     assert (spans[bad.name].attributes or {})["upgrader.workspace_id"] == "globex"
 
 
+def test_a_step_that_is_told_at_its_end_is_as_long_as_it_was(
+    exporter: InMemorySpanExporter, provider: TracerProvider
+):
+    """Another machine has done it, and both its events come at once."""
+    sink = TracingSink(provider.get_tracer("test"))
+    step = make_step("Far", 1)
+    sink(RunStarted("r1", "1.0.0", False, "db"))
+    sink(StepStarted(step, Scope("acme"), 1))
+    sink(StepFinished(step, Scope("acme"), 1, AttemptStatus.COMPLETED, 90.0))
+    span = by_name(exporter)[step.name]
+    assert span.start_time is not None
+    assert span.end_time is not None
+    assert 90 <= (span.end_time - span.start_time) / 1e9 < 120
+
+
 def test_job_is_a_span_around_its_work(
     exporter: InMemorySpanExporter, provider: TracerProvider, monkeypatch: pytest.MonkeyPatch
 ):
@@ -112,3 +128,15 @@ def test_waiting_jobs_are_an_observable_gauge():
         for point in metric.data.data_points
     }
     assert points == {"mail": 5, "reports": 2}
+
+
+def test_a_gauge_that_cannot_be_read_is_left_out(caplog: pytest.LogCaptureFixture):
+    """A database that is away is no traceback of the library's at each collection."""
+
+    def fail() -> dict[str, int]:
+        raise DatabaseUnavailableError("no server")
+
+    reader = InMemoryMetricReader()
+    watch_waiting_jobs(fail, meter=MeterProvider([reader]).get_meter("test"))
+    assert reader.get_metrics_data() is None
+    assert caplog.records == []
