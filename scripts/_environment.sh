@@ -24,7 +24,7 @@ prepare_environment() {
     echo "Preparing .venv ($("$python" --version)) …" >&2
     if command -v uv >/dev/null 2>&1; then
         [ -x .venv/bin/python ] || uv venv --quiet --python "$python" .venv
-        set -- "$1" --quiet --compile-bytecode --python .venv/bin/python -e '.[embedded]'
+        set -- "$1" --quiet --compile-bytecode --python .venv/bin/python -e '.[embedded,worker]'
         [ "$1" = develop ] && set -- "$@" --group dev
         shift
         uv pip install "$@"
@@ -32,7 +32,7 @@ prepare_environment() {
         [ -x .venv/bin/python ] || "$python" -m venv .venv
         # --group is understood since pip 25.1.
         .venv/bin/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-        set -- "$1" --quiet --disable-pip-version-check -e '.[embedded]'
+        set -- "$1" --quiet --disable-pip-version-check -e '.[embedded,worker]'
         [ "$1" = develop ] && set -- "$@" --group dev
         shift
         .venv/bin/python -m pip install "$@"

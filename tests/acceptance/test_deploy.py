@@ -13,18 +13,23 @@ import string
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
 
+from tests.acceptance.test_metrics import free_port
 from tests.support.documents import shell_environment
 from tests.support.project import PROGRAM, Project
 from tests.support.server import wait_until
+from upgrader.settings import CommandLine, Settings, load_settings
+from upgrader.worker.process import LATEST_END_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
@@ -47,7 +52,6 @@ _BASE = """
     create table core.workspace (id text primary key, display_name text, activation_status text, database_schema text);
     insert into core.workspace values ('acme', 'Acme', 'ACTIVE', 'acme');
 """
-_PLACEHOLDER = re.compile(r"\$\{?([A-Z][A-Z_]*)")
 
 
 def manifest(path: Path) -> Any:
@@ -116,6 +120,51 @@ def test_every_container_asks_for_what_it_needs(path: Path):
         assert container["resources"]["limits"]["memory"], container["name"]
 
 
+def test_variables_of_the_containers_are_settings(tmp_path: Path):
+    """Whatever is handed to the program in a manifest or by compose is something that it knows."""
+    given: dict[str, str] = {}
+    for path in MANIFESTS:
+        found = pod(path)
+        for container in [*found.get("initContainers", ()), *found["containers"]]:
+            given |= {
+                one["name"]: one.get("value", "postgresql://db/app") for one in container.get("env", ())
+            }
+    for service in compose().values():
+        variables = service.get("environment", {})
+        given |= {name: value for name, value in variables.items() if name.startswith("UPGRADER_")}
+    given["UPGRADER_APP_VERSION"] = VARIABLES["APP_VERSION"]
+    loaded = load_settings(directory=tmp_path, environment=given, overrides=CommandLine())
+    assert loaded.warnings == ()
+    assert len(given) >= 9
+
+
+def test_the_worker_of_the_manifest(project: Project):
+    """It runs with the variables of its container; where the probe looks it is seen."""
+    project.configure(app_version="1.22.0")
+    (container,) = pod(DEPLOY / "kubernetes" / "worker-deployment.yaml")["containers"]
+    given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    probe, port = container["livenessProbe"]["httpGet"], free_port()
+    (listening,) = container["ports"]
+    assert (probe["port"], given["UPGRADER_WORKER__METRICS_PORT"]) == (
+        listening["name"],
+        str(listening["containerPort"]),
+    )
+    worker = project.start_cli(*container["args"], env={**given, "UPGRADER_WORKER__METRICS_PORT": str(port)})
+    try:
+
+        def is_seen() -> bool:
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}{probe['path']}", timeout=10) as answer:
+                return b"upgrader_instance_health" in answer.read()
+            return False
+
+        wait_until(is_seen)
+    finally:
+        worker.send_signal(signal.SIGTERM)
+        _, told = worker.communicate(timeout=60)
+    assert worker.returncode == 0, told
+    assert "scheduler on, queue on" in told
+
+
 def test_upgrade_is_a_job_and_workers_are_many():
     """One Job for a release; a Deployment without a limit of one, whose pods wait for the upgrade."""
     job = manifest(DEPLOY / "kubernetes" / "upgrade-job.yaml")
@@ -123,6 +172,8 @@ def test_upgrade_is_a_job_and_workers_are_many():
     assert (job["kind"], workers["kind"]) == ("Job", "Deployment")
     assert len(job["metadata"]["name"]) <= 63
     assert workers["spec"]["replicas"] > 1
+    chosen = workers["spec"]["selector"]["matchLabels"].items()
+    assert chosen <= workers["spec"]["template"]["metadata"]["labels"].items()
     waiting = pod(DEPLOY / "kubernetes" / "worker-deployment.yaml")["initContainers"][0]
     assert waiting["args"][:2] == ["status", "--wait"]
     kinds = {manifest(path)["kind"] for path in MANIFESTS}
@@ -130,34 +181,34 @@ def test_upgrade_is_a_job_and_workers_are_many():
 
 
 def test_workers_have_time_to_finish():
-    """Whoever stops a worker waits for longer than it takes itself at most."""
+    """Whoever stops a worker waits for longer than it takes itself at most: in a cluster, by compose, by systemd."""
     spec = pod(DEPLOY / "kubernetes" / "worker-deployment.yaml")
-    environment = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
-    shutdown = float(environment["UPGRADER_WORKER__SHUTDOWN_TIMEOUT_SECONDS"] or 0)
-    assert spec["terminationGracePeriodSeconds"] > shutdown
-    assert float(unit()["Service"]["TimeoutStopSec"]) > shutdown
+    in_cluster = {one["name"]: one.get("value") for one in spec["containers"][0]["env"]}
+    composed = compose()["worker"]
+    key, default = "UPGRADER_WORKER__SHUTDOWN_TIMEOUT_SECONDS", Settings().worker.shutdown_timeout_seconds
+    for given, patience in (
+        (in_cluster.get(key), spec["terminationGracePeriodSeconds"]),
+        (composed["environment"].get(key), composed["stop_grace_period"].removesuffix("s")),
+        (None, unit()["Service"]["TimeoutStopSec"]),
+    ):
+        assert float(patience) > float(given or default) + LATEST_END_SECONDS
 
 
-def test_deployment_fills_in_every_variable():
-    """The workflow that applies the manifests sets what stands in them."""
-    text = (DEPLOY / "workflows" / "deploy.yml").read_text(encoding="utf-8")
-    for path in MANIFESTS:
-        for name in _PLACEHOLDER.findall(path.read_text(encoding="utf-8")):
-            assert re.search(rf"\b{name}[:=]", text), f"{path.name}: {name}"
+def test_upgrades_have_time_to_finish_their_step():
+    """A step in progress is finished after SIGTERM: ten seconds, as containers have by default, may cut it off."""
+    in_cluster = pod(DEPLOY / "kubernetes" / "upgrade-job.yaml")["terminationGracePeriodSeconds"]
+    assert compose()["upgrade"]["stop_grace_period"] == f"{in_cluster}s" == "600s"
 
 
-def test_images_are_named_by_environment():
-    """The workflow that builds and the one that deploys agree on the image of an environment."""
-    build = (DEPLOY / "workflows" / "build-publish.yml").read_text(encoding="utf-8")
-    deploy = (DEPLOY / "workflows" / "deploy.yml").read_text(encoding="utf-8")
-    table = (DEPLOY / "README.md").read_text(encoding="utf-8")
-    assert (
-        "acme-upgrader${{ github.ref_name != 'production' && format('-{0}', github.ref_name) || '' }}"
-        in build
-    )
-    assert 'echo "IMAGE_NAME=acme-upgrader$suffix"' in deploy
-    for environment, image in (("demo", "-demo"), ("stage", "-stage"), ("production", "")):
-        assert f"| {environment} | `{environment}` | `$REGISTRY/acme-upgrader{image}:<commit>`" in table
+def compose() -> Any:
+    """Give the services of the compose file."""
+    return yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
+
+
+def test_a_database_that_is_away_kills_no_worker():
+    """The page that the probe reads waits for the database no longer than the probe does."""
+    (worker,) = pod(DEPLOY / "kubernetes" / "worker-deployment.yaml")["containers"]
+    assert worker["livenessProbe"]["timeoutSeconds"] > Settings().connect_timeout_seconds
 
 
 def instructions() -> list[tuple[str, str]]:
@@ -177,7 +228,23 @@ def test_image_is_slim_and_without_rights():
     assert not any("pip" in rest for name, rest in second if name == "RUN")
     assert ("USER", "10001:10001") in second
     assert ("ENTRYPOINT", '["upgrader"]') in second
+    assert ("CMD", '["worker"]') in second
     assert ("STOPSIGNAL", "SIGTERM") in second
+    copied = [rest for name, rest in second if name == "COPY"]
+    assert copied == ["--from=build /opt/upgrader /opt/upgrader", "pyproject.toml ./", "commands commands"]
+
+
+def test_nothing_is_configured_as_the_image_is_built():
+    """What can be given then is the Python and what is installed; settings and secrets are given as it runs."""
+    found = instructions()
+    arguments = {rest.partition("=")[0] for name, rest in found if name == "ARG"}
+    assert arguments == {"PYTHON_VERSION", "UPGRADER"}
+    variables = {
+        one.partition("=")[0] for name, rest in found if name == "ENV" for one in rest.split() if "=" in one
+    }
+    assert variables == {
+        "PATH", "PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE", "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_NO_CACHE_DIR",
+    }  # fmt: skip
 
 
 def test_commands_of_the_image(tmp_path: Path, project: Project):
@@ -187,10 +254,14 @@ def test_commands_of_the_image(tmp_path: Path, project: Project):
     shutil.copytree(ROOT, context, ignore=kept)
     work.mkdir()
     is_second = False
+    arguments: dict[str, str] = {}
     for name, rest in instructions():
         is_second = is_second or (name == "FROM" and "AS build" not in rest)
-        if name == "RUN" and not is_second:
-            line = rest.replace("/opt/upgrader", str(target)).replace("${UPGRADER}", ".[worker]")
+        if name == "ARG":
+            key, _, default = rest.partition("=")
+            arguments[key] = default.strip('"')
+        elif name == "RUN" and not is_second:
+            line = rest.replace("/opt/upgrader", str(target)).replace("${UPGRADER}", arguments["UPGRADER"])
             _run(re.sub(r"^python\b", sys.executable, line), context)
         elif name == "COPY" and is_second and not rest.startswith("--from"):
             source = context / rest.split()[0]
@@ -206,6 +277,19 @@ def test_commands_of_the_image(tmp_path: Path, project: Project):
     )
     assert (worker.returncode, "Usage: upgrader worker" in worker.stdout) == (0, True), worker.stderr
     assert (work / "commands").is_dir()
+    project.fast("1.0.0", 1, "MakeSomething", "create table something (n int)")
+    upgrade = subprocess.run(
+        [program, "upgrade"],
+        cwd=project.directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (upgrade.returncode, "1 step completed" in upgrade.stdout) == (0, True), upgrade.stderr
+    assert project.query("select to_regclass('something') is not null") == [(True,)]
+    extras = "import opentelemetry.sdk, procrastinate, apscheduler"
+    _run(f"{target}/bin/python -c '{extras}'", work)
 
 
 def _run(line: str, directory: Path) -> None:
@@ -258,8 +342,7 @@ def program_lines() -> Iterator[tuple[str, str]]:
         for container in [*found.get("initContainers", ()), *found["containers"]]:
             if "args" in container:
                 yield path.name, shlex.join(["upgrader", *container["args"]])
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))["services"]
-    for service in compose.values():
+    for service in compose().values():
         if "command" in service:
             yield "compose.yaml", shlex.join(["upgrader", *service["command"]])
     for key in ("ExecStartPre", "ExecStart"):
