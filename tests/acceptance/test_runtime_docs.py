@@ -24,6 +24,7 @@ _VARIABLES = {
     "password": "PGPASSWORD",
     "dbname": "PGDATABASE",
 }
+_FIGURE = re.compile(r"""[`"](upgrader_[a-z_]+)[`"]""")
 _PARTS = [(part, list(blocks)) for part, blocks in groupby(blocks_of(RUNTIME), key=lambda block: block.part)]
 
 
@@ -78,3 +79,13 @@ def test_each_row_has_a_test(row: tuple[str, str, str]):
     assert found, f"{named}: no test is named"
     for path, name in found:
         assert name in names_in(f"tests/{path}"), f"{named}: tests/{path} has no {name}"
+
+
+def test_the_page_names_every_figure():
+    """Those that Prometheus may read, and no others."""
+    source = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "src/upgrader/worker/metrics").glob("*.py")
+    )
+    watching = RUNTIME.read_text(encoding="utf-8").partition("## Watching it")[2].partition("\n## ")[0]
+    told = {name for line in watching.splitlines() if line.startswith("|") for name in _FIGURE.findall(line)}
+    assert told == set(_FIGURE.findall(source))

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
-import psycopg
 import pytest
 
 from tests.support.project import Project
 from tests.support.results import document
-from tests.support.server import wait_until
+from tests.support.server import nobody_let_in, wait_until
 
 JOBS = """
 import logging, os, time
@@ -114,6 +113,7 @@ def test_it_works_until_a_signal_comes(
     code, told = _end(process, number)
     assert code == 0, told
     for line in (
+        ": scheduler on, queue on",
         "job often (Jobs.often): every 0.5 s",
         "job letter (Jobs.letter): manual, into queue mail as send",
         "job worker.heartbeat.scheduler (WorkerLifecycleJob.heartbeat): cron */30 * * * * *, into queue worker-default",
@@ -136,18 +136,22 @@ def test_the_jobs_that_were_found_need_not_be_told(
     """`log_registered_jobs = false`."""
     process = start(UPGRADER_WORKER__LOG_REGISTERED_JOBS="false")
     wait_until(lambda: _ticks(jobs, "often") != [])
-    assert "twice" not in (told := _end(process)[1])
+    code, told = _end(process)
+    assert code == 0
+    assert ": scheduler on, queue on" in told
     assert "(Jobs.often)" not in told
+    assert "queue worker Mail handles" not in told
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_jobs_in_progress_finish(
-    jobs: Project, start: Callable[..., subprocess.Popen[str]]
+    jobs: Project, start: Callable[..., subprocess.Popen[str]], number: signal.Signals
 ) -> None:
     """A run that is in the middle of its work when the signal comes is done when the process is gone."""
     jobs.write("jobs/mine.py", JOBS + NAP_UNTIL_STOPPED)
     process = start()
     wait_until((jobs.directory / "napping").exists)
-    code, told = _end(process)
+    code, told = _end(process, number)
     assert code == 0, told
     assert "jobs in progress, which have 30 s to finish: long nap" in told
     assert "job long nap done in " in told
@@ -172,6 +176,27 @@ def test_what_does_not_finish_in_time_is_named(
     assert code == 1, told
     assert "with jobs in progress: nap" in told
     assert time.monotonic() - began < 20
+
+
+def test_what_the_database_could_not_be_told_is_no_good_end(
+    jobs: Project, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    """A job ends while the database is away, and so does the worker: exit 1, and the job is named."""
+    jobs.write(
+        "jobs/mine.py",
+        JOBS.replace("def send(self, job):", "def send(self, job):\n        time.sleep(1.5)"),
+    )
+    process = start(UPGRADER_WORKER__SHUTDOWN_TIMEOUT_SECONDS="2")
+    assert jobs.run_cli("jobs", "trigger", "letter").returncode == 0
+    at_work = "select from upgrader_worker.procrastinate_jobs where task_name = 'send' and status = 'doing'"
+    wait_until(lambda: jobs.query(at_work) != [])
+    with nobody_let_in(jobs.database_url):
+        code, told = _end(process)
+    assert code == 1, told
+    assert "job send has ended, and the database could not be told" in told
+    assert "nothing is left half done" not in told
+    assert "Traceback" not in told
+    assert len(jobs.query(at_work)) == 1
 
 
 def test_a_second_signal_ends_it_at_once(jobs: Project, start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -324,7 +349,8 @@ def test_without_a_queue_jobs_run_in_the_worker(
         "worker.startup.scheduler (WorkerLifecycleJob.announce_startup): manual, on start, switched off"
         in told
     )
-    assert "queue worker" not in told
+    assert "(WorkerLifecycleJob.heartbeat): cron */30 * * * * *, switched off" in told
+    assert "queue worker Mail handles" not in told
     assert {outcome for *_, outcome in _ticks(jobs, "letter")} <= {"done", "running"}
     assert jobs.query("select to_regclass('upgrader_worker.procrastinate_jobs')") == [(None,)]
     refused = jobs.run_cli("worker", "--queues", "mail", env={"UPGRADER_WORKER__QUEUE_ENABLED": "false"})
@@ -334,7 +360,8 @@ def test_without_a_queue_jobs_run_in_the_worker(
 def test_without_a_scheduler_no_ticks_are_fired(
     jobs: Project, start: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    """`--no-scheduler`, or `scheduler_enabled = false`: the queue is worked on all the same."""
+    """`--no-scheduler`, or `scheduler_enabled = false`: nor runs at the start; queues are worked on all the same."""
+    jobs.write("jobs/more.py", NAP_UNTIL_STOPPED.join((JOBS.partition("class")[0], "")))
     process = start("--no-scheduler", "--queues", "mail", "--concurrency", "3")
     other = start(UPGRADER_WORKER__SCHEDULER_ENABLED="false")
     done = (
@@ -349,46 +376,9 @@ def test_without_a_scheduler_no_ticks_are_fired(
     assert told == {(False, 3, ("mail",)), (False, 10, every)}
     assert "scheduler off" in _end(process)[1]
     assert "scheduler off" in _end(other)[1]
-    assert _ticks(jobs, "often") == []
-
-
-def test_status_tells_the_living_from_the_dead(
-    jobs: Project, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    """Before any worker, with one at work, and after it was killed; the startup came through the queue."""
-    first = jobs.run_cli("worker", "status")
-    assert (first.returncode, "no worker has ever run" in first.stdout) == (0, True)
-    assert jobs.query("select to_regnamespace('upgrader_worker') is null") == [(True,)]
-    process = start(UPGRADER_WORKER__HEARTBEAT_SECONDS="0.2", UPGRADER_WORKER__STALLED_SECONDS="1.5")
-    wait_until(lambda: _ticks(jobs, "often") != [])
-    wait_until(lambda: jobs.query("select name from upgrader_worker.sign") != [])
-    found = document(jobs.run_cli("worker", "status", "--json"))
-    (worker,) = found["workers"]
-    assert (worker["alive"], worker["pid"]) == (True, process.pid)
-    assert worker["silent_seconds"] < 1.5
-    assert [sign["name"] for sign in found["signs"]] == ["worker.startup"]
-    assert found["signs"][0]["worker"] == worker["id"]
-    assert "often" in [tick["name"] for tick in found["ticks"]]
-    process.kill()
-    process.wait()
-    wait_until(lambda: not document(jobs.run_cli("worker", "status", "--json"))["workers"][0]["alive"])
-    shown = jobs.run_cli("worker", "status").stdout
-    assert "0 workers at work" in shown
-    assert "dead or cut off" in shown
-
-
-def test_the_heartbeat_comes_through_the_queue(
-    jobs: Project, start: Callable[..., subprocess.Popen[str]]
-) -> None:
-    """Its payload has a time; it can be switched off."""
-    start()
-    wait_until(lambda: _ticks(jobs, "often") != [])
-    assert jobs.run_cli("jobs", "trigger", "worker.heartbeat.scheduler").returncode == 0
-    wait_until(lambda: jobs.query("select 1 from upgrader_worker.sign where name = 'worker.heartbeat'") != [])
-    off = jobs.run_cli(
-        "jobs", "trigger", "worker.heartbeat.scheduler", env={"UPGRADER_WORKER__HEARTBEAT_ENABLED": "false"}
-    )
-    assert (off.returncode, "switched off" in off.stderr) == (2, True)
+    assert jobs.query("select count(*) from upgrader_worker.tick") == [(0,)]
+    assert jobs.query("select distinct task_name from upgrader_worker.procrastinate_jobs") == [("send",)]
+    assert not (jobs.directory / "napping").exists()
 
 
 def test_each_tick_once_whoever_is_killed(jobs: Project, start: Callable[..., subprocess.Popen[str]]) -> None:
@@ -473,15 +463,8 @@ def test_it_lives_through_a_database_that_goes_away(
     """Nobody is let in for a while: scheduler, queue and registry say so, and go on afterwards."""
     process = start(UPGRADER_WORKER__HEARTBEAT_SECONDS="0.3", UPGRADER_WORKER__POLL_SECONDS="0.5")
     wait_until(lambda: len(_ticks(jobs, "often")) >= 2)
-    with psycopg.connect(jobs.database_url) as own:
-        name, admin_url = own.info.dbname, own.info.dsn
-    with psycopg.connect(admin_url, dbname="postgres", autocommit=True) as admin:
-        admin.execute(f'alter database "{name}" allow_connections false'.encode())
-        admin.execute(
-            "select pg_terminate_backend(pid, 5000) from pg_stat_activity where datname = %s", [name]
-        )
+    with nobody_let_in(jobs.database_url):
         time.sleep(2)  # the outage
-        admin.execute(f'alter database "{name}" allow_connections true'.encode())
     before = len(_ticks(jobs, "often"))
     wait_until(lambda: len(_ticks(jobs, "often")) >= before + 3)
     assert jobs.run_cli("jobs", "trigger", "letter").returncode == 0

@@ -84,6 +84,38 @@ def test_deferred_slow_steps_run_in_windows(slow: Project, worker: list[subproce
     assert document(slow.run_cli("status", "--json"))["instance"]["health"] == "up-to-date"
 
 
+def test_a_deferred_run_is_told_to_handlers_of_events(slow: Project) -> None:
+    """Like any other upgrade: the steps that a worker runs stand in the audit table, too."""
+    slow.write(
+        "jobs/audit.py",
+        'from upgrader.worker import AuditTable\n\naudit = AuditTable(patterns=["upgrade.*"])\n',
+    )
+    slow.configure(worker={"modules": ["jobs"]})
+    assert_code(slow.run_cli("jobs", "trigger", "upgrade.deferred"), 0)
+    rows = slow.query(
+        "select name, event->>'step' from upgrader_worker.workspace_event where name <> 'upgrade.version_completed'"
+        " order by id"
+    )
+    assert rows == [
+        ("upgrade.started", None),
+        ("upgrade.step_completed", "1.0.0_FillBatch_2"),
+        ("upgrade.completed", None),
+    ]
+
+
+def test_a_durable_handler_without_a_queue_is_told_as_the_worker_starts(slow: Project) -> None:
+    """Better than in the window at two in the morning."""
+    slow.write(
+        "jobs/later.py",
+        'from upgrader.worker import on_event\n\n@on_event("upgrade.*", durable=True)\ndef later(batch): ...\n',
+    )
+    slow.configure(
+        worker={"modules": ["jobs"], "queue_enabled": False, "deferred_window_cron": "0 0 2 * * *"}
+    )
+    done = slow.run_cli("worker")
+    assert (done.returncode, "later of workspace events is durable" in done.stderr) == (2, True)
+
+
 def test_a_worker_that_starts_in_a_window_does_not_wait_for_the_next(
     slow: Project, worker: list[subprocess.Popen[str]]
 ) -> None:
@@ -137,6 +169,14 @@ def test_the_status_is_kept_for_the_metrics(slow: Project) -> None:
     assert found["upgrader_deferred_step_age_seconds"] == {"step": "1.0.0_FillBatch_2"}
 
 
+def test_the_defaults_of_jobs_do_not_switch_them_off(slow: Project) -> None:
+    """A window in the settings is what switches the slow steps on, and a port the status."""
+    off = {"UPGRADER_WORKER__JOB_DEFAULTS__ENABLED": "false"}
+    assert_code(slow.run_cli("jobs", "trigger", "upgrade.status", env=off), 0)
+    assert_code(slow.run_cli("jobs", "trigger", "upgrade.deferred", env=off), 0)
+    assert _attempts(slow)[-1:] == ["completed"]
+
+
 def test_commands_that_cannot_be_loaded_are_told_as_the_worker_starts(slow: Project) -> None:
     """Not at two in the morning."""
     slow.write("commands/v1_0_0/9_broken.py", "import there_is_no_such_module\n")
@@ -153,6 +193,22 @@ def test_a_window_that_is_no_cron_expression(slow: Project) -> None:
     assert "the setting worker.deferred_window_cron" in done.stderr
 
 
+def test_a_deferred_run_as_json_lines(slow: Project, worker: list[subprocess.Popen[str]]) -> None:
+    """What a worker logs of a run has the job's name as well as the ids of run and step."""
+    slow.slow("1.0.0", 2, "FillBatch", migrate="ctx.log.info('filling')")
+    worker.append(slow.start_cli("worker", "--log-format", "json", env=_window("* * * * * *", 1)))
+    wait_until(lambda: _attempts(slow) == ["completed"])
+    worker[0].send_signal(signal.SIGTERM)
+    _, told = worker[0].communicate(timeout=60)
+    assert worker[0].returncode == 0, told
+    lines = [json.loads(line) for line in told.splitlines()]
+    of_step = [line for line in lines if line.get("step") == "1.0.0_FillBatch_2"]
+    assert "filling" in [line["message"] for line in of_step]
+    assert {line["job"] for line in of_step} == {"upgrade.deferred"}
+    (run_id,) = {line["run_id"] for line in of_step}
+    assert run_id in [line["run_id"] for line in lines if line.get("event") == "run-started"]
+
+
 def test_a_run_as_json_lines(slow: Project) -> None:
     """`upgrade --log-format json`: every line of stderr is an object, with the ids of run, step and workspace."""
     slow.workspace("1.0.0", 3, "Greet", "ctx.log.info('hello %s', ctx.workspace.id)")
@@ -166,7 +222,10 @@ def test_a_run_as_json_lines(slow: Project) -> None:
         ("1.0.0_Greet_3", "acme", "info"),
         ("1.0.0_Fail_4", "acme", "error"),
     ]
-    assert "hello acme" in [line["message"] for line in lines]
+    (hello,) = [line for line in lines if line["message"] == "hello acme"]
+    assert (hello["run_id"], hello["step"], hello["workspace_id"]) == (
+        report["run_id"], "1.0.0_Greet_3", "acme",
+    )  # fmt: skip
     wrong = slow.run_cli("upgrade", "--log-format", "xml")
     assert (wrong.returncode, "give one of: text, json" in wrong.stderr) == (2, True)
     plain = slow.run_cli("upgrade", "--log-format", "text", "--json")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.reliability.boundaries import OWN, SIGKILL, TERMINATE, Boundary, Kill
+from tests.reliability.options import number_of
 
 _DEFAULT_KILLS = 200
 _AGAIN = 0.3  # of the runs that end a killed one are killed too
@@ -140,9 +140,8 @@ def spread(metafunc: pytest.Metafunc, kind: Kind | None) -> None:
     """Make one test for each kill of a kind, half of them by SIGKILL; none where there is no kind."""
     if kind is None:
         return
-    option = metafunc.config.getoption
-    kills = option("--kills", default=None) or int(os.environ.get("UPGRADER_TEST_KILLS", _DEFAULT_KILLS))
-    seed = option("--kill-seed", default=None) or int(os.environ.get("UPGRADER_TEST_KILL_SEED", "1"))
+    kills = number_of(metafunc.config, "--kills", _DEFAULT_KILLS)
+    seed = number_of(metafunc.config, "--kill-seed", 1)
     count = max(1, round(kills * kind.share / 2))
     cases = [Case(kind, how, number, count, seed) for how in (SIGKILL, TERMINATE) for number in range(count)]
     metafunc.parametrize("case", cases, ids=str)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ import pytest
 
 from tests.reliability.boundaries import COMMAND, CONTROL
 from tests.reliability.harness import Ended
+from tests.reliability.options import number_of
 from tests.reliability.stage import Stage
 
 _HEAD_START = 0.15  # for the forks: all begin at one moment after it
@@ -19,20 +19,16 @@ _HEAD_START = 0.15  # for the forks: all begin at one moment after it
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Two and four upgrades in turn, with and without waiting; and two that wait, with several lanes each."""
     if metafunc.function is test_two_with_lanes_wait_for_each_other:
-        times = _option(metafunc, "--at-once-lanes", "UPGRADER_TEST_AT_ONCE_LANES", 4)
+        times = number_of(metafunc.config, "--at-once-lanes", 4)
         metafunc.parametrize("number", range(times))
         return
-    times = _option(metafunc, "--at-once", "UPGRADER_TEST_AT_ONCE", 20)
+    times = number_of(metafunc.config, "--at-once", 20)
     cases = [(number, 2 + 2 * (number % 2), bool(number // 2 % 2)) for number in range(times)]
     metafunc.parametrize(
         ("number", "count", "waits"),
         cases,
         ids=[f"{number}-{count}-{'waiting' if waits else 'leaving'}" for number, count, waits in cases],
     )
-
-
-def _option(metafunc: pytest.Metafunc, option: str, variable: str, default: int) -> int:
-    return metafunc.config.getoption(option, default=None) or int(os.environ.get(variable, default))
 
 
 def test_one_runs_and_the_others_do_not(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import subprocess
@@ -16,6 +15,7 @@ import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, sessionmaker
 
+from tests.reliability.options import number_of
 from tests.support.project import Project
 from tests.support.server import wait_until, with_parameters
 from upgrader.worker import JobQueue, WorkspaceEventEmitter, on_event, track_events
@@ -190,8 +190,8 @@ def test_workers_that_are_killed_lose_nothing(
     place: Place, pytestconfig: pytest.Config, note: Callable[..., None]
 ) -> None:
     """A hundred durable events a second while workers are killed: each arrives at least once, none of a rollback."""
-    seconds = _option(pytestconfig, "--event-seconds", "UPGRADER_TEST_EVENT_SECONDS", 5.0)
-    pause = _option(pytestconfig, "--event-kill-pause", "UPGRADER_TEST_EVENT_KILL_PAUSE", 2.0)
+    seconds = number_of(pytestconfig, "--event-seconds", 5.0)
+    pause = number_of(pytestconfig, "--event-kill-pause", 2.0)
     for _ in range(WORKERS):
         place.start_worker()
     place.wait_for_queue()
@@ -241,8 +241,3 @@ def _emit(place: Place, seconds: float, pause: float) -> tuple[set[int], int, fl
                     session.flush()
                     session.rollback()
     return committed, kills, time.monotonic() - started
-
-
-def _option(config: pytest.Config, name: str, variable: str, default: float) -> float:
-    given: float | None = config.getoption(name, default=None)
-    return given if given is not None else float(os.environ.get(variable, default))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import subprocess
 import time
@@ -11,6 +10,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from tests.reliability.options import number_of
 from tests.support.distributed import WAIT_SECONDS, WorkerProcess, start_worker, worker_processes
 from tests.support.distributed_release import SESSIONS, assert_each_once, start_coordinator, write_release
 from tests.support.project import Project
@@ -28,8 +28,8 @@ where application_name like 'upgrader/%' and datname = current_database() and pi
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make as many cases as are asked for, each with a seed of its own."""
-    count = _option(metafunc.config, "--machine-kills", "UPGRADER_TEST_MACHINE_KILLS", 3)
-    seed = _option(metafunc.config, "--kill-seed", "UPGRADER_TEST_KILL_SEED", 1)
+    count = number_of(metafunc.config, "--machine-kills", 3)
+    seed = number_of(metafunc.config, "--kill-seed", 1)
     if "seed" in metafunc.fixturenames:
         metafunc.parametrize("seed", [f"{seed}-{number}" for number in range(count)])
 
@@ -100,8 +100,3 @@ def _kill_one(
                     pid, _ = chance.choice(found)
                     connection.execute("select pg_terminate_backend(%s)", [pid])
                     kills["session"] += 1
-
-
-def _option(config: pytest.Config, name: str, variable: str, default: int) -> int:
-    given: int | None = config.getoption(name, default=None)
-    return given if given is not None else int(os.environ.get(variable, default))

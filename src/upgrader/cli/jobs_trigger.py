@@ -56,7 +56,7 @@ def trigger(
     elif code == exit_codes.LOCKED:
         invocation.output.problem(
             f"job {name} was not begun: a run of it goes on",
-            "wait for its end; `upgrader worker status` shows it",
+            "wait for its end, in a worker or in another `upgrader jobs trigger`",
         )
     return code
 

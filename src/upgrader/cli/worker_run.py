@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from upgrader.cli import exit_codes
 from upgrader.cli.invocation import Invocation
@@ -15,7 +15,10 @@ from upgrader.cli.logging import logging_to
 from upgrader.cli.telemetry import telemetry
 
 if TYPE_CHECKING:
+    from upgrader.cli.console import Output
+    from upgrader.runner.stop import StopToken
     from upgrader.settings import Settings
+    from upgrader.worker.process import WorkerProcess
 
 
 def run_worker(
@@ -55,12 +58,24 @@ def run_worker(
             concurrency=concurrency,
             schedules=schedules,
         )
-        with telemetry(output):
-            end = process.run(stop)
-    if end.unfinished:
-        output.flush()
-        os._exit(exit_codes.FAILED)  # threads of jobs that do not end would keep the process
+        is_whole = _run(process, stop, output, seconds=settings.worker.shutdown_timeout_seconds)
+    if not is_whole:
+        _leave(output)  # threads of jobs that do not end would keep the process
     return exit_codes.DONE
+
+
+def _run(process: WorkerProcess, stop: StopToken, output: Output, *, seconds: float) -> bool:
+    """Run it; False where something was left half done."""
+    from upgrader.worker.process import LATEST_END_SECONDS, ending_at_the_latest
+
+    latest = seconds + LATEST_END_SECONDS
+    with ending_at_the_latest(stop, seconds=latest, at_once=lambda: _leave(output)), telemetry(output):
+        return not process.run(stop).unfinished
+
+
+def _leave(output: Output) -> NoReturn:
+    output.flush()
+    os._exit(exit_codes.FAILED)
 
 
 def _with_port(settings: Settings, port: int | None) -> Settings:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 
 from upgrader.api import Upgrader
+from upgrader.events import EventSink
+from upgrader.redaction import Redactor
 from upgrader.registry import Registry, load
 from upgrader.worker.discovery import Discovered
 from upgrader.worker.distributed.worker import DistributedUpgradeWorker, Participation
@@ -18,7 +21,9 @@ from upgrader.worker.lifecycle import WorkerLifecycleJob, WorkerLifecycleProcess
 from upgrader.worker.queue.job_queue import JobQueue
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
 from upgrader.worker.upgrade_jobs import UpgradeJobs
-from upgrader.worker.workspace_events.discovered import delivery_of
+from upgrader.worker.workspace_events.discovered import delivery_of, discovered_subscriptions
+from upgrader.worker.workspace_events.telling_runs import check_queue_for, telling_discovered
+from upgrader.worker.workspace_events.webhooks.shared_places import SharedPlaces
 
 _logger = logging.getLogger("upgrader.worker")
 _LEAVE_SECONDS = 2.0  # to tell the coordinators of runs in which nothing is at work
@@ -42,7 +47,10 @@ class BuiltIn:
         self._directory = directory
         self._participation: Participation | None = None
         self._queue: JobQueue | None = None
-        self.upgrades = UpgradeJobs(ground, directory=directory, load_commands=lambda: self.commands)
+        self._places: SharedPlaces | None = None
+        self.upgrades = UpgradeJobs(
+            ground, directory=directory, load_commands=lambda: self.commands, telling=self._telling
+        )
 
     @cached_property
     def commands(self) -> Registry:
@@ -70,6 +78,8 @@ class BuiltIn:
         if delivery is not None:
             if self._ground.settings.worker.log_registered_jobs:
                 _logger.info("durable handlers of workspace events: %s", ", ".join(delivery.handler_names))
+            self._places = SharedPlaces(self._ground.connector, schema=self._ground.schema)
+            delivery.share(self._places)
             yield delivery
         if self._has_commands:
             upgrader = Upgrader(self._ground.settings, base=self._directory)
@@ -82,9 +92,12 @@ class BuiltIn:
 
         Raises:
             LoadingError: the commands cannot be loaded.
+            OperatorError: a handler of events is durable, and there is no queue to tell it of deferred steps.
         """
         if self.upgrades.is_used:
             _ = self.commands
+        if self._ground.settings.worker.deferred_window_cron is not None:
+            check_queue_for(discovered_subscriptions(self._discovered), is_queueing=self._ground.is_queueing)
 
     def close(self) -> None:
         """Leave the runs that this worker took part in; the jobs that did so are over."""
@@ -92,6 +105,16 @@ class BuiltIn:
             self._participation.leave(_LEAVE_SECONDS)
         if self._queue is not None:
             self._queue.close()
+        if self._places is not None:
+            self._places.close()
+
+    def _telling(self) -> AbstractContextManager[EventSink | None]:
+        """Tell the handlers of the modules what a run does, as `upgrader upgrade` does."""
+        settings = self._ground.settings
+        redactor = Redactor().with_secrets(*settings.secrets)
+        return telling_discovered(
+            self._discovered, settings, directory=self._directory, redact=redactor.redact
+        )
 
     @property
     def _has_commands(self) -> bool:

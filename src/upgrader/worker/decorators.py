@@ -94,5 +94,10 @@ def queue_job_handler(name: str) -> Callable[[_Function], _Function]:
     return attach
 
 
+def within(value: Any) -> Any:
+    """Give the function in a static or class method; whatever else it is, itself."""
+    return value.__func__ if isinstance(value, staticmethod | classmethod) else value
+
+
 def _add(function: Callable[..., Any], attribute: str, declaration: object) -> None:
     setattr(function, attribute, (*vars(function).get(attribute, ()), declaration))

@@ -18,10 +18,11 @@ from upgrader.registry.location import packages_at
 from upgrader.registry.package import PREFIX, CommandPackage
 from upgrader.registry.place import place_of
 from upgrader.registry.scan import ScannedFile, scan
-from upgrader.worker.decorators import QUEUE_WORKER, SCHEDULED_JOBS
+from upgrader.worker.decorators import QUEUE_WORKER, SCHEDULED_JOBS, within
 from upgrader.worker.host import QueueWorkerHost
 from upgrader.worker.names import JOBS_PACKAGE
 from upgrader.worker.options import ScheduledJobOptions
+from upgrader.worker.queue.arguments import QueueJobError, check_queue
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob, JobOrigin
 from upgrader.worker.workspace_events.subscriber import brings_subscriptions
 
@@ -254,8 +255,16 @@ class _Finding:
         if not issubclass(cls, QueueWorkerHost):
             message = f"{cls.__qualname__} has @queue_worker and is no QueueWorkerHost"
             self.problems.append(Problem(message, (_place(cls),), "let it inherit from QueueWorkerHost"))
-        elif cls not in self.workers:
-            self.workers.append(cls)
+            return
+        queue = vars(cls)[QUEUE_WORKER].queue
+        try:
+            if queue is not None:
+                check_queue(queue)
+        except QueueJobError as error:
+            self.problems.append(Problem(f"{cls.__qualname__}: {error}", (_place(cls),), error.hint))
+        else:
+            if cls not in self.workers:
+                self.workers.append(cls)
 
     def _jobs_of(self, member: Member) -> Iterator[DiscoveredScheduledJob]:
         declared: Sequence[ScheduledJobOptions] = getattr(member.function, SCHEDULED_JOBS, ())
@@ -308,10 +317,11 @@ def _declares(function: Any) -> bool:
 
 
 def _methods(cls: type) -> dict[str, Any]:
+    """Give what stands in a class and above it; a decorator may stand below `@staticmethod` as well as above it."""
     found: dict[str, Any] = {}
     for owner in reversed(cls.__mro__):
         found.update(vars(owner))
-    return found
+    return {name: value if _declares(value) else within(value) for name, value in found.items()}
 
 
 def _own(package: CommandPackage) -> CommandPackage:

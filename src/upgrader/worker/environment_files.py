@@ -18,7 +18,7 @@ def read_environment_files(directory: Path, environment: MutableMapping[str, str
     """Put the variables of the files that are there into the environment; give the files' names.
 
     Raises:
-        SettingsError: one cannot be read, or is there and what reads it is not installed.
+        SettingsError: one cannot be read, a line of it cannot, or it is there and what reads it is not installed.
     """
     found: dict[str, str] = {}
     read: list[str] = []
@@ -49,13 +49,21 @@ def _variables(text: str, name: str) -> dict[str, str]:
     from io import StringIO
 
     try:
-        from dotenv import dotenv_values
+        from dotenv import parser
     except ModuleNotFoundError as error:
         raise SettingsError(
             f"there is a file {name}, and python-dotenv, which reads it, is not installed",
             hint="install it: pip install 'upgrader[worker]' (or 'upgrader[scheduler]'); or take the file away",
         ) from error
-    values = dotenv_values(stream=StringIO(text), interpolate=False)
+    lines = list(parser.parse_stream(StringIO(text)))
+    wrong = [line.original.line for line in lines if line.error]
+    if wrong:  # a variable that is left out may be the one that names the database
+        told = "line" if len(wrong) == 1 else "lines"
+        raise SettingsError(
+            f"{name}: {told} {', '.join(map(str, wrong))} cannot be read",
+            hint="write NAME=value, close quotes, and begin comments with #",
+        )
+    values = {line.key: line.value for line in lines if line.key is not None}
     if any("\0" in key or "\0" in (value or "") for key, value in values.items()):
         raise SettingsError(f"{name} has a NUL character in it", hint="save the file as plain text")
     return {key: value for key, value in values.items() if value is not None}

@@ -7,7 +7,7 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -15,8 +15,12 @@ import psycopg
 
 from upgrader.database.connect import Connector
 from upgrader.database.failures import translating
+from upgrader.errors import OperatorError
+from upgrader.model import PreflightCheck
+from upgrader.preflight.pooling import ProxyKind, look_for_proxy
 from upgrader.settings import Settings
 from upgrader.worker import layout
+from upgrader.worker.database_clock import DatabaseClock
 from upgrader.worker.names import worker_schema
 from upgrader.worker.queue.connection import queue_connector
 
@@ -29,6 +33,7 @@ class WorkerGround:
         schema: of queue, ticks and workers.
         worker: an id for this process, unlike any other's.
         is_queueing: whether jobs are queued.
+        clock: by which ticks are due.
     """
 
     settings: Settings
@@ -36,6 +41,7 @@ class WorkerGround:
     schema: str
     worker: str
     is_queueing: bool
+    clock: DatabaseClock = field(default_factory=DatabaseClock)
 
     @contextmanager
     def connected(self) -> Iterator[psycopg.Connection]:
@@ -82,13 +88,47 @@ def open_ground(
 
 
 def make_tables(ground: WorkerGround) -> None:
-    """Bring the tables up to date: ours, and those of the queue where jobs are queued."""
+    """Bring the tables up to date: ours, and those of the queue where jobs are queued.
+
+    Raises:
+        OperatorError: a proxy that takes sessions apart stands before the database: nothing was written.
+        LayoutError: they cannot be made, or are a newer program's.
+    """
     with ground.connected() as driver:
+        refuse_pooler(ground, driver)
+        ground.clock.look(driver)
         layout.bring_up_to_date(driver, ground.schema)
         if ground.is_queueing:
             from upgrader.worker.queue import layout as queue_layout
 
             queue_layout.bring_up_to_date(driver, ground.schema)
+
+
+def refuse_pooler(ground: WorkerGround, driver: psycopg.Connection) -> None:
+    """Refuse a database behind a proxy that gives parts of a session to other clients.
+
+    Notifications of new jobs get lost there, the locks that keep runs of a job apart stay with whoever comes next,
+    and the application's sessions find the worker's `search_path`.
+
+    Raises:
+        OperatorError: there is one.
+    """
+    if PreflightCheck.POOLING_PROXY in ground.settings.preflight.ignore:
+        return
+    kind = look_for_proxy(driver, ground.connector).kind
+    if kind is ProxyKind.TRANSACTIONS:
+        what = (
+            "pools by transaction or statement: a worker's locks, settings and notifications would be others'"
+        )
+    elif kind is ProxyKind.SESSIONS_ONE:
+        what = "has no connection for a second session: a worker needs several"
+    else:
+        return
+    raise OperatorError(
+        f"a proxy stands before {ground.connector.description} that {what}",
+        hint="give a direct URL in worker.queue_database_url: host and port of the PostgreSQL server itself (5432 as"
+        " a rule), not the pooler's, or those of a pool by sessions; the application may add jobs through the pooler",
+    )
 
 
 def is_queueing(settings: Settings) -> bool:

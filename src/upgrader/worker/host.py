@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from upgrader.errors import UpgraderError
-from upgrader.worker.decorators import JOB_HANDLERS
+from upgrader.worker.decorators import JOB_HANDLERS, within
 
 Payload = TypeVar("Payload")
 
@@ -46,7 +46,7 @@ class QueueWorkerHost:
         found: dict[str, str] = {}
         for owner in reversed(cls.__mro__):
             for attribute, value in vars(owner).items():
-                for name in getattr(value, JOB_HANDLERS, ()):
+                for name in (*getattr(value, JOB_HANDLERS, ()), *getattr(within(value), JOB_HANDLERS, ())):
                     found[name] = attribute
         return found
 

@@ -14,10 +14,9 @@ from upgrader.worker.names import HEARTBEAT_JOB
 from upgrader.worker.options import QueueJobOptions, ScheduledJobOptions
 from upgrader.worker.registry import note_sign
 from upgrader.worker.scheduling.cron import CronExpression
-from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
+from upgrader.worker.scheduling.jobs import BUILT_IN, DiscoveredScheduledJob
 
 STARTUP_JOB = "worker.startup"
-_BUILT_IN = "built in"
 _logger = logging.getLogger("upgrader.worker.lifecycle")
 
 
@@ -68,10 +67,10 @@ class WorkerLifecycleJob:
         provider = type(self).__name__
         return (
             DiscoveredScheduledJob(
-                str(startup.name), provider, "announce_startup", startup, self.announce_startup, _BUILT_IN
+                str(startup.name), provider, "announce_startup", startup, self.announce_startup, BUILT_IN
             ),
             DiscoveredScheduledJob(
-                str(heartbeat.name), provider, "heartbeat", heartbeat, self.heartbeat, _BUILT_IN
+                str(heartbeat.name), provider, "heartbeat", heartbeat, self.heartbeat, BUILT_IN
             ),
         )
 

@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from upgrader.worker.host import QueueWorkerHost
 from upgrader.worker.metrics.exposure import Exposure
 from upgrader.worker.registry import WorkerRegistry
 from upgrader.worker.running import Ended
+from upgrader.worker.scheduling.jobs import ScheduledJob
 from upgrader.worker.scheduling.opening import jobs_of_worker, scheduler_on
 from upgrader.worker.scheduling.recurring import adding_recurring_jobs
 from upgrader.worker.scheduling.scheduler import Scheduler
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("upgrader.worker")
 _LOOK_SECONDS = 1.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+LATEST_END_SECONDS = 13.0
+"""Beside the time that jobs in progress have: for what is said to the database after them, which the queue gives ten
+seconds. What kills a worker that does not end (45 s after the signal in `docs/deploy`) comes later."""
 _ONE_SIGNAL_SECONDS = 0.5
 """`timeout`, and programs that pass signals on, send one twice: that is no second one."""
 
@@ -45,7 +49,8 @@ class WorkerEnd:
     """How a worker came to its end.
 
     Attributes:
-        unfinished: names of jobs that were not through in time; those of a queue were given back.
+        unfinished: names of jobs that were not through in time, or that the database could not be told of; those of
+            a queue are begun anew.
     """
 
     unfinished: tuple[str, ...] = ()
@@ -105,7 +110,7 @@ class WorkerProcess:
             stack.callback(built_in.close)
             jobs = jobs_of_worker([*built_in.scheduled(), *self._discovered.jobs], self._settings)
             built_in.check()
-            consumer = self._consumer(ground, built_in)
+            consumer = self._consumer(ground, built_in, jobs)
             make_tables(ground)  # nothing is written before all is known to be right
             stack.enter_context(exposure.shown())
             registry = WorkerRegistry(
@@ -164,6 +169,11 @@ class WorkerProcess:
         if consumer is not None:
             ended = consumer.stop(seconds)
             unfinished.extend(job.name for job in ended.given_back)
+            unfinished.extend(ended.unwritten)
+            for name in ended.unwritten:
+                _logger.error(
+                    "job %s has ended, and the database could not be told: a worker begins it anew", name
+                )
         thread.join()
         if unfinished:
             _logger.error(
@@ -175,7 +185,9 @@ class WorkerProcess:
             _logger.info("ended after %.1f s, nothing is left half done", time.monotonic() - started)
         return WorkerEnd(tuple(unfinished))
 
-    def _consumer(self, ground: WorkerGround, built_in: BuiltIn) -> QueueConsumer | None:
+    def _consumer(
+        self, ground: WorkerGround, built_in: BuiltIn, jobs: Iterable[ScheduledJob]
+    ) -> QueueConsumer | None:
         if not ground.is_queueing:
             if self._queues:
                 raise OperatorError(
@@ -185,7 +197,7 @@ class WorkerProcess:
             return None
         from upgrader.worker.queue.consumer import QueueConsumer
 
-        return QueueConsumer(
+        consumer = QueueConsumer(
             self._settings,
             [*built_in.hosts(), *self._own_hosts()],
             queues=self._queues,
@@ -193,6 +205,20 @@ class WorkerProcess:
             directory=self._directory,
             ended=self._ended,
         )
+        self._warn_of_queues({*consumer.handled_queues, *(job.queue for job in jobs if job.queue)})
+        return consumer
+
+    def _warn_of_queues(self, known: Iterable[str]) -> None:
+        """Warn of queues of `--queues` that nothing here names; workers of other code may well name them."""
+        there = {*known, *self._settings.worker.queues}
+        unknown = [queue for queue in dict.fromkeys(self._queues or ()) if queue not in there]
+        if unknown:
+            _logger.warning(
+                "--queues names %s, which no handler, no scheduled job and no setting of this worker names: what comes"
+                " there fails here; the queues that there are: %s",
+                ", ".join(unknown),
+                ", ".join(sorted(there)),
+            )
 
     def _own_hosts(self) -> Iterator[QueueWorkerHost]:
         for cls in self._discovered.queue_workers:
@@ -265,3 +291,34 @@ def stopping_on_signals(stop: StopToken, *, at_once: Callable[[int], None]) -> I
     finally:
         for number, old in before.items():
             signal.signal(number, old if old is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def ending_at_the_latest(
+    stop: StopToken, *, seconds: float, at_once: Callable[[], None], look_seconds: float = _LOOK_SECONDS
+) -> Iterator[None]:
+    """End a worker at once that has not come to the end of the block in so long a time after it was asked to stop.
+
+    A network that swallows everything lets each last word to the database wait for minutes; jobs that are cut off so
+    are begun anew by other workers.
+
+    Args:
+        at_once: ends the process.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(look_seconds):
+            if over.is_set():
+                return
+        if not over.wait(seconds):
+            _logger.error(
+                "the worker has not ended %g s after it was asked to: the database does not answer", seconds
+            )
+            at_once()
+
+    threading.Thread(target=watch, name="upgrader-latest-end", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()

@@ -25,6 +25,8 @@ _logger = logging.getLogger("upgrader.worker")
 
 _FORGOTTEN_SECONDS = 86_400.0
 """A worker that died stands in the list for so long."""
+LOST = "lost"
+"""What became of a tick whose run was not over when its worker died: nobody writes that down."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,11 @@ class Sign:
 
 @dataclass(frozen=True, slots=True)
 class LastTick:
-    """The newest tick of a scheduled job."""
+    """The newest tick of a scheduled job that was not left out for a run that went on, if there is one.
+
+    Attributes:
+        outcome: that of the tick; `lost` where it was running, and its worker is dead or cut off.
+    """
 
     name: str
     due: datetime
@@ -124,8 +130,9 @@ class WorkerRegistry:
     def stop(self) -> None:
         """Take it out; never raises."""
         self._stopping.set()
-        if self._thread is not None:
-            self._thread.join(1.0)
+        if self._thread is None:  # it was never entered
+            return
+        self._thread.join(1.0)
         with suppress(UpgraderError, psycopg.Error), self._connection.use() as driver:
             driver.execute(f"delete from {self._table} where id = %s".encode(), [self._ground.worker])
         self._connection.close()
@@ -192,8 +199,9 @@ def find_workers(ground: WorkerGround) -> WorkersReport:
         )
         ticks = _rows(
             driver,
-            "select distinct on (name) name, due, worker, outcome, finished_at, detail"
-            f" from {identifier(schema, 'tick')} order by name, due desc",
+            f"select distinct on (name) name, due, worker, {_outcome(schema)}, finished_at, detail"
+            # Those that are left out while a run goes on say nothing of it.
+            f" from {identifier(schema, 'tick')} tick order by name, outcome = 'skipped', due desc",
         )
     return WorkersReport(
         database,
@@ -201,6 +209,16 @@ def find_workers(ground: WorkerGround) -> WorkersReport:
         workers=tuple(map(_known, workers)),
         signs=tuple(Sign(*row) for row in signs),
         ticks=tuple(LastTick(*row) for row in ticks),
+    )
+
+
+def _outcome(schema: str) -> str:
+    """Give the SQL for what became of a tick; all that claim ticks by time are entered while they live."""
+    return (
+        "case when outcome = 'running' and not exists"
+        f" (select from {identifier(schema, 'worker')} living where living.id = tick.worker"
+        " and living.seen_at > clock_timestamp() - make_interval(secs => living.stalled_seconds))"
+        f" then '{LOST}' else outcome end"
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from upgrader.api import Upgrader
 from upgrader.errors import LockHeldError, RunError
-from upgrader.events import EventSink
+from upgrader.events import EventSink, to_each
 from upgrader.model import Outcome
 from upgrader.registry import Registry
 from upgrader.runner.options import UpgradeOptions
@@ -24,14 +24,13 @@ from upgrader.worker.metrics.kept import keep_figures
 from upgrader.worker.metrics.reading import read_figures
 from upgrader.worker.options import ScheduledJobOptions
 from upgrader.worker.running import current_job
-from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
+from upgrader.worker.scheduling.jobs import BUILT_IN, DiscoveredScheduledJob
 from upgrader.worker.scheduling.triggers import CronTicks, latest_between
 
 DEFERRED_JOB = "upgrade.deferred"
 STATUS_JOB = "upgrade.status"
 STATUS_SECONDS = 60.0
 _LOOK_SECONDS = 0.5
-_BUILT_IN = "built in"
 _WINDOW = "the setting worker.deferred_window_cron"
 _logger = logging.getLogger("upgrader.worker.upgrade")
 
@@ -45,22 +44,23 @@ class UpgradeJobs:
         *,
         directory: Path,
         load_commands: Callable[[], Registry],
-        emit: EventSink | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        telling: Callable[[], AbstractContextManager[EventSink | None]] = nullcontext,
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         """Touch nothing yet.
 
         Args:
             directory: what relative command directories are relative to.
             load_commands: gives the commands, loaded once in a process.
-            emit: told of what happens in a run, which is logged, too.
+            telling: gives for the time of a run who is told of what happens in it, beside the log.
+            clock: by which windows begin and end; by default that of the ticks.
         """
         self._ground = ground
         self._settings = ground.settings
         self._directory = directory
         self._load_commands = load_commands
-        self._more = emit
-        self._clock = clock
+        self._telling = telling
+        self._clock = clock or ground.clock
 
     def scheduled(self) -> tuple[DiscoveredScheduledJob, ...]:
         """Give the two jobs."""
@@ -68,7 +68,9 @@ class UpgradeJobs:
         deferred = ScheduledJobOptions(
             name=DEFERRED_JOB,
             description="run deferred slow steps until the window of time is over",
+            enabled=True,
             cron=worker.deferred_window_cron,
+            prevent_overlap=True,
             timeout=0,
             retries=0,
             max_random_delay=0,
@@ -76,6 +78,7 @@ class UpgradeJobs:
         status = ScheduledJobOptions(
             name=STATUS_JOB,
             description="look at instance and workspaces for the metrics",
+            enabled=True,
             interval=STATUS_SECONDS if worker.metrics_port else None,
             run_on_start=bool(worker.metrics_port),
             timeout=0,
@@ -87,7 +90,7 @@ class UpgradeJobs:
                 DEFERRED_JOB, provider, "run_deferred", deferred, self.run_deferred, _WINDOW
             ),
             DiscoveredScheduledJob(
-                STATUS_JOB, provider, "refresh_status", status, self.refresh_status, _BUILT_IN
+                STATUS_JOB, provider, "refresh_status", status, self.refresh_status, BUILT_IN
             ),
         )
 
@@ -129,7 +132,8 @@ class UpgradeJobs:
             ends.isoformat(),
             ", ".join(step.name for step in deferred),
         )
-        with _stopping_at(ends, stop, self._clock):
+        with self._telling() as told, _stopping_at(ends, stop, self._clock):
+            upgrader = self._upgrader(stop, told)
             left = max(0.0, (ends - self._clock()).total_seconds())
             highest = max(step.version for step in deferred)
             options = UpgradeOptions(include_slow=True, to=highest, wait_lock_seconds=left)
@@ -143,14 +147,9 @@ class UpgradeJobs:
             keep_figures(driver, self._ground.schema, figures)
         return {"figures": len(figures)}
 
-    def _upgrader(self, stop: StopToken) -> Upgrader:
+    def _upgrader(self, stop: StopToken, told: EventSink | None = None) -> Upgrader:
         log = EventLog(logger="upgrader.worker.upgrade")
-
-        def emit(event: Any) -> None:
-            log(event)
-            if self._more is not None:
-                self._more(event)
-
+        emit = log if told is None else to_each(log, told)
         made = Upgrader(self._settings, base=self._directory, emit=emit, stop=stop)
         made.registry = self._load_commands()
         return made

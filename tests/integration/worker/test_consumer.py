@@ -34,17 +34,27 @@ def error_of(ground: QueueGround, number: int | None) -> str:
 
 
 def test_functions_and_coroutines_are_called(ground: QueueGround) -> None:
-    """A handler is given its job with number, payload and try."""
-    mails = Mails()
-    with consuming(ground.url, mails):
+    """Each for the jobs of its name, with number, payload and try."""
+    seen: dict[str, Job[Any]] = {}
+
+    @queue_worker("mails")
+    class Both(QueueWorkerHost):
+        @queue_job_handler("send")
+        def function(self, job: Job[Any]) -> None:
+            seen["function"] = job
+
+        @queue_job_handler("send.soon")
+        async def coroutine(self, job: Job[Any]) -> None:
+            seen["coroutine"] = job
+
+    with consuming(ground.url, Both()):
         first = ground.queue.add("mails", "send", {"to": "a"})
         second = ground.queue.add("mails", "send.soon", [1, 2], attempts=2)
-        mails.wait_for(2)
         wait_until(lambda: ground.jobs() == [("send", "succeeded"), ("send.soon", "succeeded")])
-    assert sorted(mails.seen, key=lambda job: job.id) == [
-        Job(first or 0, "mails", "send", {"to": "a"}),
-        Job(second or 0, "mails", "send.soon", [1, 2], 1, 2),
-    ]
+    assert seen == {
+        "function": Job(first or 0, "mails", "send", {"to": "a"}),
+        "coroutine": Job(second or 0, "mails", "send.soon", [1, 2], 1, 2),
+    }
 
 
 def test_a_job_that_nobody_handles_fails_with_the_list_of_handlers(
@@ -59,6 +69,23 @@ def test_a_job_that_nobody_handles_fails_with_the_list_of_handlers(
     assert "its handlers are: fail, hold, send, send.soon" in error_of(ground, number)
     assert "its handlers are: fail, hold, send, send.soon" in caplog.text
     assert [end.job.name for end in ends] == ["unknown"]
+
+
+def test_a_host_that_cannot_choose_a_handler_fails_the_job(
+    ground: QueueGround, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever it raises is logged like any failure."""
+
+    @queue_worker("mails")
+    class Choosing(QueueWorkerHost):
+        def handler_of(self, job: Job[Any]) -> Any:
+            raise LookupError(f"no road to {job.name}")
+
+    with consuming(ground.url, Choosing()):
+        ground.queue.add("mails", "send")
+        wait_until(lambda: ground.jobs() == [("send", "failed")])
+    assert "failed after" in caplog.text
+    assert "LookupError: no road to send" in caplog.text
 
 
 def test_three_attempts_are_three_tries(ground: QueueGround) -> None:
@@ -240,6 +267,12 @@ def test_two_handlers_of_one_job_are_refused() -> None:
     """Before anything is connected to."""
     with pytest.raises(OperatorError, match="two handlers"):
         QueueConsumer(queue_settings("host=nowhere"), [Mails(), Mails()])
+
+
+def test_a_name_that_no_queue_can_have_is_refused() -> None:
+    """It would be worked on in vain; nothing is connected to."""
+    with pytest.raises(OperatorError, match="'a b' is no name of a queue"):
+        QueueConsumer(queue_settings("postgresql://nowhere"), [Mails()], queues=["mails", "a b"])
 
 
 def test_other_queues_are_left_alone(ground: QueueGround) -> None:

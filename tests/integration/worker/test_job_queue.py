@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -254,6 +256,42 @@ def test_a_wrong_password_is_never_shown(database_url: str) -> None:
     with pytest.raises(DatabaseUnavailableError) as caught:
         queue.add("mails", "send")
     assert "s3cret-password" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_an_application_may_have_many_files_open(database_url: str, ground: QueueGround) -> None:
+    """More than the 1,024 that select() can look at."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(2_048, limits[0]), limits[1]))
+    queue = JobQueue(Connector(database_url))
+    files = [os.dup(0) for _ in range(1_100)]
+    try:
+        assert queue.add("mails", "one") == 1
+        assert queue.add("mails", "two") == 2
+    finally:
+        queue.close()
+        for number in files:
+            os.close(number)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+def test_a_forked_process_has_a_connection_of_its_own(ground: QueueGround) -> None:
+    """As those of a web server that loads the application before it forks; the parent's goes on."""
+    assert ground.queue.add("mails", "parent") == 1
+    assert ground.queue._connection is not None
+    with ground.queue._connection.use() as driver:
+        before = driver.info.backend_pid
+    child = os.fork()
+    if child == 0:
+        try:
+            ground.queue.add("mails", "child")
+            ground.queue.close()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert ground.queue.add("mails", "parent") == 3
+    assert [name for (name,) in ground.jobs("task_name")] == ["parent", "child", "parent"]
+    with ground.queue._connection.use() as driver:
+        assert driver.info.backend_pid == before
 
 
 def test_a_lost_connection_is_replaced(ground: QueueGround) -> None:

@@ -7,21 +7,26 @@ import os
 import signal
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine
 
-from tests.support.queue_hosts import TIGHT, Mails, consuming
+from tests.support.queue_hosts import TIGHT, Mails, consuming, queue_settings
 from tests.support.queue_process import wait_for_held, worker_process
 from tests.support.server import wait_until
 from tests.support.worker_queue import SCHEMA, QueueGround
 from upgrader.settings.worker import WorkerSettings
-from upgrader.worker import Job, QueueWorkerHost, queue_job_handler, queue_worker
+from upgrader.worker import Job, QueueJobOptions, QueueWorkerHost, queue_job_handler, queue_worker
+from upgrader.worker.ground import open_ground
 from upgrader.worker.queue.manager import QueueManager
 from upgrader.worker.queue.pool import make_connector, make_pool
 from upgrader.worker.queue.upkeep import MOST_RESCUES, Upkeep
+from upgrader.worker.scheduling.recurring import RecurringJobs
+from upgrader.worker.scheduling.ticks import TickBook
 
 _RESCUE_SECONDS = 5.0
 
@@ -32,7 +37,7 @@ def run_upkeep(url: str, duty: str, *, times: int = 1, **worker: Any) -> list[An
 
     async def one() -> Any:
         connector = make_connector(SCHEMA)
-        manager = QueueManager(connector, url, poll_seconds=1, patience_seconds=1)
+        manager = QueueManager(connector, url, poll_seconds=1)
         async with make_pool(url, SCHEMA) as pool:
             await connector.open_async(pool)
             return await getattr(Upkeep(manager, settings), duty)()
@@ -272,6 +277,34 @@ def test_retention_by_count_keeps_the_last(ground: QueueGround) -> None:
         *((number, "succeeded") for number in numbers[:2]),
         *((number, "failed") for number in numbers[5:8]),
     ]
+
+
+def test_retention_holds_however_a_job_was_added(ground: QueueGround) -> None:
+    """By itself, in a transaction, with options, at each tick: whoever works on the queue deletes what is over."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(ground.url))
+    mails, retention = Mails(), {"finished_count": 1, "every_seconds": 0.1}
+    settings = queue_settings(ground.url)
+    clock = [datetime.now(UTC).replace(microsecond=0)]
+    with open_ground(settings) as worker:
+        ticks = TickBook(worker.connector, worker.schema, worker=worker.worker)
+        recurring = RecurringJobs(worker, queue=ground.queue, ticks=ticks, clock=lambda: clock[0])
+        ground.queue.add_cron("mails", "send", "recurring", cron="* * * * * *")
+        while not ground.jobs():  # its ticks begin with the moment in which it was added
+            recurring.add_due()
+            clock[0] += timedelta(seconds=1)
+        ticks.close()
+    ground.queue.add("mails", "send", "by itself")
+    with engine.begin() as connection:
+        ground.queue.add("mails", "send", "in a transaction", connection=connection)
+    ground.queue.add_options(
+        "mails", "send", "with options", QueueJobOptions(id="one", priority=-1, attempts=3)
+    )
+    assert len(ground.jobs()) == 4
+    with consuming(ground.url, mails, retention=retention):
+        mails.wait_for(4)
+        wait_until(lambda: ground.jobs("args ->> 'payload', status::text") == [("with options", "succeeded")])
+    assert {job.data for job in mails.seen} == {"recurring", "by itself", "in a transaction", "with options"}
+    engine.dispose()
 
 
 def test_no_limit_deletes_nothing(ground: QueueGround) -> None:

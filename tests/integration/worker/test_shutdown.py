@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from tests.support.server import wait_until
 from tests.support.worker_queue import SCHEMA, QueueGround
 from upgrader.worker import Job, QueueWorkerHost, current_job, queue_job_handler, queue_worker
 from upgrader.worker.queue.consumer import QueueConsumer, QueueStop
+from upgrader.worker.queue.manager import QueueManager
+from upgrader.worker.queue.pool import make_connector
+from upgrader.worker.queue.upkeep import Upkeep
 
 # A busy machine: what is bounded by one second has ended long before this.
 _SOON_SECONDS = 8.0
@@ -51,6 +55,30 @@ def test_a_worker_without_jobs_ends_at_once(ground: QueueGround) -> None:
     assert done == QueueStop()
     assert seconds < _SOON_SECONDS
     assert workers(ground) == 0
+
+
+def test_a_lost_cancellation_does_not_hold_up_the_end(ground: QueueGround) -> None:
+    """As `asyncio.wait_for` loses one that comes as what it waits for does: of a worker that ends as it begins."""
+
+    class Deaf(Upkeep):
+        """Does not hear of the first cancellation."""
+
+        async def say_alive(self) -> None:
+            if at_work.is_set():
+                return
+            at_work.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    async def ended() -> None:
+        manager = QueueManager(make_connector(SCHEMA), ground.url, poll_seconds=1)
+        upkeep = Deaf(manager, queue_settings(ground.url, heartbeat_seconds=2.0).worker)
+        upkeep.begin()
+        await at_work.wait()
+        await asyncio.wait_for(upkeep.end(), 10)
+
+    at_work = asyncio.Event()
+    asyncio.run(ended())
 
 
 def test_jobs_in_progress_are_finished_and_no_more_are_taken(ground: QueueGround) -> None:

@@ -35,6 +35,7 @@ def test_the_three_kinds(url: str, kind: DatabaseUrlKind) -> None:
     "url",
     [
         "mysql://u:s3cret@h/d",
+        "sqlite:///s3cret.db",
         "jdbc:postgresql://h/d?password=s3cret",
         "postgresql+asyncpg://u:s3cret@h/d",
         "s3cret",

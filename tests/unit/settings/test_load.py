@@ -407,3 +407,33 @@ def test_a_wrong_table_of_severities(tmp_path: Path, value: str, words: tuple[st
     told = refusal(tmp_path, {"UPGRADER_CHECK__SEVERITY": value})
     for word in words:
         assert word in told
+
+
+@pytest.mark.parametrize(("name", "header"), [("upgrader.toml", ""), ("pyproject.toml", "tool.upgrader.")])
+def test_options_of_the_worker_are_read_from_either_file(tmp_path: Path, name: str, header: str) -> None:
+    """Under `[worker]` in `upgrader.toml`, `[tool.upgrader.worker]` in `pyproject.toml`; the defaults of jobs below."""
+    write(
+        tmp_path / name,
+        f"""
+        [{header}worker]
+        modules = ["jobs"]
+        queues = ["mail"]
+        scheduler_enabled = false
+        queue_enabled = false
+        default_queue = "ours"
+        timezone = "Asia/Tokyo"
+        log_registered_jobs = false
+        [{header}worker.job_defaults]
+        retries = 3
+        retry_delay_seconds = 7
+        """,
+    )
+    worker = load(tmp_path).settings.worker
+    assert (worker.queues, worker.scheduler_enabled, worker.queue_enabled) == (("mail",), False, False)
+    assert [Path(one).name for one in worker.modules] == ["jobs"]
+    assert (worker.default_queue, worker.timezone, worker.log_registered_jobs) == (
+        "ours",
+        "Asia/Tokyo",
+        False,
+    )
+    assert (worker.job_defaults.retries, worker.job_defaults.retry_delay_seconds) == (3, 7.0)

@@ -81,23 +81,63 @@ def test_decorated_functions_and_methods_are_found(tmp_path: Path) -> None:
     assert sys.path == before
 
 
+def test_a_decorator_may_stand_on_either_side_of_another(tmp_path: Path) -> None:
+    """Of `@staticmethod` and `@classmethod`: a job that is not found would never run, and nobody would know."""
+    _write(
+        tmp_path,
+        "jobs/both.py",
+        """
+        class Both:
+            @staticmethod
+            @scheduled_job()
+            def below(): return "below"
+
+            @scheduled_job()
+            @staticmethod
+            def above(): return "above"
+
+            @classmethod
+            @scheduled_job()
+            def of_the_class(cls): return cls.__name__
+
+        @queue_worker("mail")
+        class Mail(QueueWorkerHost):
+            @staticmethod
+            @queue_job_handler("send")
+            def on_send(job): return job
+        """,
+    )
+    found = discover(["jobs"], base=tmp_path)
+    assert {job.name: job.call() for job in found.jobs} == {
+        "Both.below": "below",
+        "Both.above": "above",
+        "Both.of_the_class": "Both",
+    }
+    assert [dict(cls.job_handlers()) for cls in found.queue_workers] == [{"send": "on_send"}]
+
+
 def test_a_provider_is_made_once(tmp_path: Path) -> None:
-    """Two jobs of one class share the instance, as they share what it has opened."""
+    """Two jobs of a class share the instance, and a host with them, as they share what it has opened."""
     _write(
         tmp_path,
         "jobs/one.py",
         """
-        class One:
-            def __init__(self): self.seen = []
+        made = []
+
+        @queue_worker("q")
+        class One(QueueWorkerHost):
+            def __init__(self): made.append(self); self.seen = made
             @scheduled_job()
             def a(self): self.seen.append("a"); return self.seen
             @scheduled_job()
             def b(self): self.seen.append("b"); return self.seen
         """,
     )
-    first, second = discover(["jobs"], base=tmp_path).jobs
+    found = discover(["jobs"], base=tmp_path)
+    first, second = found.jobs
     first.call()
-    assert second.call() == ["a", "b"]
+    host = found.providers.get(found.queue_workers[0])
+    assert second.call() == [host, "a", "b"]
 
 
 def test_a_package_is_imported_as_usual(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,17 +182,21 @@ def test_all_problems_are_told_at_once_with_their_places(tmp_path: Path) -> None
 
         @queue_worker("q")
         class NoHost: ...
+
+        @queue_worker("two words")
+        class Misnamed(QueueWorkerHost): ...
         """,
     )
     with pytest.raises(LoadingError) as raised:
         discover(["jobs", "nowhere"], base=tmp_path)
-    assert raised.value.message == "6 problems in the modules of jobs"
+    assert raised.value.message == "7 problems in the modules of jobs"
     told = {problem.message: problem.places[0].rpartition("/")[2] for problem in raised.value.problems}
     assert told == {
         "this module cannot be imported: ModuleNotFoundError: No module named 'there_is_no_such_module'": (
             "broken.py:2"
         ),
         "NoHost has @queue_worker and is no QueueWorkerHost": "wrong.py:14",
+        "Misnamed: 'two words' is no name of a queue: up to 40 bytes, no spaces, commas or #": "wrong.py:17",
         "the module 'nowhere' is neither a directory nor an importable package": "nowhere",
         "Needs cannot be made without arguments: TypeError: Needs.__init__() missing 1 required"
         " positional argument: 'url'": "wrong.py:5",

@@ -41,6 +41,9 @@ def test_one_that_cannot_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / ".env").write_bytes(b"A=\xff\n")
     with pytest.raises(SettingsError, match=r"\.env is not UTF-8"):
         read_environment_files(tmp_path, {})
+    (tmp_path / ".env").write_text('A=1\nthis is hunter2\nUPGRADER_DATABASE_URL="postgresql://\nB=2\n')
+    with pytest.raises(SettingsError, match=r"^\.env: lines 2, 3 cannot be read$"):
+        read_environment_files(tmp_path, {})
     (tmp_path / ".env").write_text("A=1\n")
     monkeypatch.setitem(sys.modules, "dotenv", None)
     with pytest.raises(SettingsError, match="python-dotenv") as raised:

@@ -28,7 +28,7 @@ _JOBS = (
     Column("outcome", whole=True),
     Column("worker"),
 )
-_STYLES = {"failed": "error", "running": "good", "skipped": "warning"}
+_STYLES = {"failed": "error", "running": "good", "skipped": "warning", "lost": "error"}
 
 
 def workers_blocks(report: WorkersReport) -> Iterator[Block]:
@@ -139,4 +139,5 @@ def _worker(worker: KnownWorker) -> list[str | Cell]:
 
 
 def _tick(tick: LastTick) -> list[str | Cell]:
-    return [tick.name, moment(tick.due), Cell(tick.outcome, _STYLES.get(tick.outcome, "")), tick.worker]
+    told = "lost: its worker is dead or cut off" if tick.outcome == "lost" else tick.outcome
+    return [tick.name, moment(tick.due), Cell(told, _STYLES.get(tick.outcome, "")), tick.worker]

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from upgrader.errors import UpgraderError
 from upgrader.settings.worker import check_queue_name, check_timezone
-from upgrader.worker.options import Backoff
+from upgrader.worker.options import Backoff, QueueJobOptions, seconds_of
 from upgrader.worker.scheduling.cron import parse_cron
 
 LONGEST_QUEUE_BYTES = (
@@ -148,6 +149,33 @@ def check_numbers(*, priority: int, attempts: int, delay_seconds: float) -> None
         )
     if not 0 <= delay_seconds < 10**10:
         raise QueueJobError(f"a job cannot wait for {delay_seconds} seconds", hint="delay is 0 or more")
+
+
+def check_time(scheduled_at: datetime | None, *, delay_seconds: float) -> None:
+    """Refuse a time that is none, or one beside a delay.
+
+    Raises:
+        QueueJobError: it has no time zone, or there is a delay, too.
+    """
+    if scheduled_at is not None and scheduled_at.utcoffset() is None:
+        raise QueueJobError(
+            f"scheduled_at has no time zone: {scheduled_at.isoformat()}",
+            hint="give datetime(…, tzinfo=UTC), or another zone",
+        )
+    if scheduled_at is not None and delay_seconds:
+        raise QueueJobError("a job has both delay and scheduled_at", hint="give one of the two")
+
+
+def check_options(options: QueueJobOptions) -> None:
+    """Refuse options with which no job could be added.
+
+    Raises:
+        QueueJobError: one of them is out of its range.
+    """
+    delay = seconds_of(options.delay)
+    check_numbers(priority=options.priority, attempts=options.attempts, delay_seconds=delay)
+    check_time(options.scheduled_at, delay_seconds=delay)
+    check_id(options.id)
 
 
 def _plain(payload: Any) -> Any:

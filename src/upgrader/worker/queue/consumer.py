@@ -14,8 +14,10 @@ from procrastinate import App
 from procrastinate.worker import Worker
 
 from upgrader.database.connect import Connector
+from upgrader.errors import OperatorError
 from upgrader.redaction import Redactor
 from upgrader.settings import Settings
+from upgrader.settings.worker import check_queue_name
 from upgrader.worker.host import QueueWorkerHost
 from upgrader.worker.names import worker_schema
 from upgrader.worker.queue.connection import Notify, queue_connector
@@ -23,7 +25,7 @@ from upgrader.worker.queue.dispatch import Dispatcher, EveryTask
 from upgrader.worker.queue.handlers import HandlerTable
 from upgrader.worker.queue.layout import bring_up_to_date
 from upgrader.worker.queue.manager import QueueManager
-from upgrader.worker.queue.pool import make_connector, make_pool
+from upgrader.worker.queue.pool import SeldomTold, make_connector, make_pool
 from upgrader.worker.queue.upkeep import Upkeep
 from upgrader.worker.queue.workshop import Workshop
 from upgrader.worker.running import Ended, RunningJob
@@ -40,10 +42,12 @@ class QueueStop:
 
     Attributes:
         given_back: jobs that were not done in time: another worker begins them anew.
+        unwritten: names of jobs that were done, which the database could not be told: they are begun anew, too.
         is_whole: False where it did not come to its end in time itself; its jobs are rescued by others.
     """
 
     given_back: tuple[RunningJob, ...] = ()
+    unwritten: tuple[str, ...] = ()
     is_whole: bool = True
 
 
@@ -78,13 +82,13 @@ class QueueConsumer:
             notify: told what is done to the machine for an embedded server.
 
         Raises:
-            OperatorError: two hosts handle the same job, or an annotation cannot be read.
+            OperatorError: two hosts handle the same job, an annotation cannot be read, or one of `queues` is no name.
         """
         worker = settings.worker
         self._settings = settings
         self._schema = worker_schema(settings.history_schema)
         self._handlers = HandlerTable.of(hosts, default_queue=worker.default_queue)
-        given = {*self._handlers.queues, *worker.queues} if queues is None else set(queues)
+        given = {*self._handlers.queues, *worker.queues} if queues is None else {*map(_checked, queues)}
         self.queues = tuple(sorted(given))
         self.concurrency = concurrency or worker.concurrency
         self._place = {"explicit": database_url, "directory": directory, "notify": notify}
@@ -99,7 +103,12 @@ class QueueConsumer:
     def at_work(self) -> tuple[RunningJob, ...]:
         """The jobs that are being worked on."""
         running = self._running
-        return tuple(work.job for work in list(running.dispatcher.at_work.values())) if running else ()
+        return tuple(work.job for work in list(running.dispatcher.at_work)) if running else ()
+
+    @property
+    def handled_queues(self) -> tuple[str, ...]:
+        """The queues whose jobs its hosts handle, whether it works on them or not."""
+        return self._handlers.queues
 
     @property
     def is_running(self) -> bool:
@@ -113,7 +122,7 @@ class QueueConsumer:
             DatabaseUnavailableError: there is no connection to be had.
             LayoutError: the role may not make the schema, or not use it.
         """
-        _quiet_procrastinate()
+        _quiet_libraries()
         connector = self._resources.enter_context(queue_connector(self._settings, **self._place))  # type: ignore[arg-type]  # three arguments by name
         try:
             with connector.connect() as driver:
@@ -153,7 +162,11 @@ class QueueConsumer:
             self._loop.call_soon_threadsafe(running.end, seconds)
         thread.join(seconds + _MARGIN_SECONDS)
         self._resources.close()
-        return QueueStop(tuple(running.dispatcher.given_back), not thread.is_alive())
+        return QueueStop(
+            tuple(running.dispatcher.given_back),
+            tuple(job.task_name for job in list(running.manager.unwritten)),
+            is_whole=not thread.is_alive(),
+        )
 
     def _parts(self, connector: Connector, workshop: Workshop) -> _Running:
         worker = self._settings.worker
@@ -162,7 +175,6 @@ class QueueConsumer:
             made,
             connector.conninfo,
             poll_seconds=worker.poll_seconds,
-            patience_seconds=worker.stalled_seconds,
         )
         upkeep = Upkeep(manager, worker)
         dispatcher = Dispatcher(
@@ -189,7 +201,8 @@ class QueueConsumer:
                 try:
                     await self._work(running)
                 except Exception as error:
-                    _logger.warning("the queue cannot be worked on: %s; trying again", _reason(error))
+                    if not self._is_stopping.is_set():
+                        _logger.warning("the queue cannot be worked on: %s; trying again", _reason(error))
                 pause = _FIRST_PAUSE_SECONDS if running.manager.registered.is_set() else pause
                 if not self._is_stopping.is_set():
                     await running.rest(pause)
@@ -231,6 +244,7 @@ class _Running:
         """Tell the worker to stop; on its loop."""
         self.woken.set()
         self.dispatcher.end_soon()
+        self.manager.end_soon(timeout_seconds + _MARGIN_SECONDS / 2)
         if self.worker is not None:
             self.worker.shutdown_graceful_timeout = timeout_seconds
             self.worker.stop()  # type: ignore[no-untyped-call]  # Procrastinate's
@@ -243,6 +257,13 @@ class _Running:
             return
 
 
+def _checked(queue: str) -> str:
+    try:
+        return check_queue_name(queue)
+    except ValueError as error:
+        raise OperatorError(str(error), hint="name queues that jobs are added to, such as mails") from None
+
+
 class _NoJobs(logging.Filter):
     """Keeps Procrastinate from telling of each job what `running` tells."""
 
@@ -251,15 +272,16 @@ class _NoJobs(logging.Filter):
         return not hasattr(record, "job")
 
 
-_NO_JOBS = _NoJobs()
+_NO_JOBS, _SELDOM = _NoJobs(), SeldomTold()
 
 
-def _quiet_procrastinate() -> None:
-    """Let it tell of trouble only, unless the application has set its level."""
+def _quiet_libraries() -> None:
+    """Let Procrastinate tell of trouble only, unless the application has set its level."""
     logger = logging.getLogger("procrastinate")
     if logger.level == logging.NOTSET:
         logger.setLevel(logging.WARNING)
     logging.getLogger("procrastinate.worker").addFilter(_NO_JOBS)
+    logging.getLogger("psycopg.pool").addFilter(_SELDOM)
 
 
 def _reason(error: BaseException) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 from procrastinate import App, exceptions, jobs, retry, utils
 from procrastinate.job_context import AbortReason, JobContext
 from procrastinate.tasks import Task
 
-from upgrader.errors import UpgraderError
+from upgrader.database.encodings import in_ascii
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.worker.host import Job
 from upgrader.worker.names import HEARTBEAT_JOB
@@ -55,7 +56,7 @@ class Dispatcher:
         self._workshop = workshop
         self._manager = manager
         self._redactor = redactor
-        self.at_work: dict[int, Work] = {}
+        self.at_work: set[Work] = set()
         self.given_back: list[RunningJob] = []
 
     async def dispatch(self, context: JobContext, **_: Any) -> None:
@@ -83,7 +84,7 @@ class Dispatcher:
 
     def end_soon(self) -> None:
         """Tell the jobs at work that the worker is about to end."""
-        for work in self.at_work.values():
+        for work in self.at_work:
             work.job.stop.set()
 
     async def _run(self, context: JobContext, running: RunningJob, arguments: JobArguments) -> None:
@@ -94,15 +95,15 @@ class Dispatcher:
         try:
             handler = self._handlers.find(job)
             job = Job(job.id, job.queue, job.name, handler.validated(job.data), job.attempt, job.attempts)
-        except UpgraderError as error:
+        except Exception as error:  # a host that chooses its handlers itself may raise what it likes
             self._workshop.refuse(running, error)
             raise
         work = self._workshop.begin(handler, job, running)
-        self.at_work[number] = work
+        self.at_work.add(work)  # not by its number: others may have given it back, and it is here once more
         try:
             await self._follow(context, work)
         finally:
-            del self.at_work[number]
+            self.at_work.discard(work)
         if running.name == HEARTBEAT_JOB:
             await self._forget_heartbeats()
 
@@ -135,10 +136,18 @@ class Dispatcher:
     async def _write_down(self, running: RunningJob, error: Exception) -> None:
         """Keep what a try raised: Procrastinate does not."""
         text = clean_error_text(f"{type(error).__name__}: {error}", redactor=self._redactor)
+        number, attempt = running.id or 0, running.attempt
         try:
-            await self._manager.write_error(running.id or 0, attempt=running.attempt, message=text)
+            try:
+                await self._manager.write_error(number, attempt=attempt, message=text)
+            except exceptions.ConnectorException as trouble:
+                if not isinstance(trouble.__cause__, psycopg.errors.UntranslatableCharacter):
+                    raise
+                await self._manager.write_error(number, attempt=attempt, message=in_ascii(text))
         except exceptions.ConnectorException as trouble:
-            _logger.warning("the error of job %s could not be kept: %s", running.id, trouble)
+            _logger.warning(
+                "the error of job %s could not be kept: %s", running.id, trouble.__cause__ or trouble
+            )
 
 
 class Retries(retry.BaseRetryStrategy):

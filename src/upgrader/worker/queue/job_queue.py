@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -26,6 +27,7 @@ from upgrader.worker.queue.arguments import (
     check_numbers,
     check_queue,
     check_schedule,
+    check_time,
 )
 from upgrader.worker.queue.connection import QueueConnection, queue_connector
 from upgrader.worker.queue.layout import no_queue, no_rights_of
@@ -87,8 +89,12 @@ class JobQueue:
     def at(
         cls, database_url: str, *, schema: str = "upgrader_worker", default_queue: str = "worker-default"
     ) -> Self:
-        """Give the queue in this database; for an application that has no settings of upgrader's."""
-        return cls(Connector(database_url, "upgrader/queue"), schema=schema, default_queue=default_queue)
+        """Give the queue in this database; for an application that has no settings of upgrader's.
+
+        The URL may be that of a pooler: each job is added by one statement.
+        """
+        connector = Connector(database_url, "upgrader/queue", is_plain=True)
+        return cls(connector, schema=schema, default_queue=default_queue)
 
     @classmethod
     @contextmanager
@@ -106,7 +112,7 @@ class JobQueue:
                 queue_connector(settings, explicit=database_url, directory=directory)
             )
             queue = cls(
-                connector,
+                replace(connector, is_plain=True),
                 schema=worker_schema(settings.history_schema),
                 default_queue=settings.worker.default_queue,
             )
@@ -268,13 +274,7 @@ class JobQueue:
         scheduled_at: datetime | None,
     ) -> dict[str, Any]:
         check_numbers(priority=priority, attempts=arguments.attempts, delay_seconds=delay_seconds)
-        if scheduled_at is not None and scheduled_at.utcoffset() is None:
-            raise QueueJobError(
-                f"scheduled_at has no time zone: {scheduled_at.isoformat()}",
-                hint="give datetime(…, tzinfo=UTC), or another zone",
-            )
-        if scheduled_at is not None and delay_seconds:
-            raise QueueJobError("a job has both delay and scheduled_at", hint="give one of the two")
+        check_time(scheduled_at, delay_seconds=delay_seconds)
         return {
             "queue": check_queue(queue),
             "name": check_name(name),
@@ -311,6 +311,12 @@ class JobQueue:
             return no_queue(self.schema, database=database)
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
             return no_rights_of(user, self.schema)
+        if isinstance(error, psycopg.errors.UntranslatableCharacter):
+            return QueueJobError(
+                f"the job holds characters that the encoding of the database {database} has not",
+                hint="write them in another way (ASCII escapes of your own), or put the queue into a database in UTF-8:"
+                " worker.queue_database_url",
+            )
         return translate_run_error(error)
 
 

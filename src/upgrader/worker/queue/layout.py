@@ -145,7 +145,7 @@ def _migrate(
     if layout is None:
         from procrastinate.schema import SchemaManager
 
-        driver.execute(SchemaManager.get_schema().encode())
+        driver.execute(_sendable(SchemaManager.get_schema(), driver))
     elif layout.migration > newest:
         raise LayoutError(
             f"the queue in schema {schema} was made by a newer Procrastinate than the one that is installed",
@@ -156,7 +156,7 @@ def _migrate(
         pending = [path for path in packaged if path.stem > layout.migration]
         newest = layout.migration
         for path in pending if not _has_workers(driver) else _before_the_last_posts(pending):
-            driver.execute(path.read_bytes())
+            driver.execute(_sendable(path.read_text(encoding="utf-8"), driver))
             newest = path.stem
     driver.execute((TABLES + DEPENDENTS + OBJECTS + FUNCTIONS_KNOW_THEIR_SCHEMA).encode())
     driver.execute(
@@ -164,6 +164,12 @@ def _migrate(
         " on conflict (only_row) do update set migration = excluded.migration, layout = excluded.layout",
         [newest, LAYOUT_VERSION],
     )
+
+
+def _sendable(script: str, driver: psycopg.Connection) -> bytes:
+    """Give a script of Procrastinate's as the database can hold it: comments in it have dashes that LATIN1 lacks."""
+    encoding = driver.info.parameter_status("server_encoding")
+    return script.encode() if encoding == "UTF8" else script.encode("ascii", errors="replace")
 
 
 def _has_workers(driver: psycopg.Connection) -> bool:

@@ -12,6 +12,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
@@ -56,6 +57,15 @@ update procrastinate_jobs set worker_id = null, abort_requested = false, status 
     (case when abort_requested then 'aborted' else 'todo' end)::procrastinate_job_status
 where id = {_OWN} returning id
 """
+# What a worker was given and never heard of: the connection was lost over the answer. Nobody else would find it.
+_UNHEARD = """
+update procrastinate_jobs set worker_id = null, abort_requested = false, status =
+    (case when abort_requested then 'aborted' else 'todo' end)::procrastinate_job_status
+where id in (
+    select id from procrastinate_jobs
+    where status = 'doing' and worker_id = %(worker_id)s and id <> all(%(known)s::bigint[]) for update skip locked
+) returning id, task_name
+"""
 _ERROR = """
 insert into job_error (job_id, attempt, message) values (%(job_id)s, %(attempt)s, %(message)s)
 on conflict (job_id) do update set attempt = excluded.attempt, message = excluded.message, at = excluded.at
@@ -78,25 +88,29 @@ class QueuedJob(jobs.Job):
 
 
 class QueueManager(JobManager):
-    """The manager of one consumer."""
+    """The manager of one consumer.
 
-    def __init__(
-        self, connector: Any, conninfo: str, *, poll_seconds: float, patience_seconds: float
-    ) -> None:
+    Attributes:
+        unwritten: jobs that have ended, which is not written down yet.
+    """
+
+    def __init__(self, connector: Any, conninfo: str, *, poll_seconds: float) -> None:
         """Say nothing yet.
 
         Args:
             conninfo: of the connection that listens.
             poll_seconds: how long an idle worker sleeps at the most.
-            patience_seconds: how long the end of a job is tried to be written down.
         """
         super().__init__(connector)
         self._conninfo = conninfo
-        self._patience_seconds = patience_seconds
         self._poll_seconds = poll_seconds
         self._given_back: set[int] = set()
+        self._known: Counter[int] = Counter()  # twice, where another gave a job back that goes on here
+        self._taking = asyncio.Lock()
+        self._ends_at: float | None = None
         self._is_away = False
         self._notifications = 0
+        self.unwritten: list[jobs.Job] = []
         self.worker: Worker | None = None
         self.worker_id: int | None = None
         self.registered = threading.Event()
@@ -142,9 +156,12 @@ class QueueManager(JobManager):
         """Take a job; without one, let the worker sleep no longer than until the next is due."""
         heard = self._notifications
         try:
-            row = await self.connector.execute_query_one_async(
-                query=_FETCH, queues=queues, worker_id=worker_id
-            )
+            async with self._taking:
+                row = await self.connector.execute_query_one_async(
+                    query=_FETCH, queues=queues, worker_id=worker_id
+                )
+                if row["id"] is not None:
+                    self._known[row["id"]] += 1
         except ConnectorException as error:
             self._tell_once(error)
             self._sleep(self._poll_seconds)
@@ -176,6 +193,23 @@ class QueueManager(JobManager):
         seconds = (retry_at - utils.utcnow()).total_seconds() if retry_at is not None else 0.0
         await self._end(job, _RETRY, seconds=seconds)
 
+    async def give_back_unheard(self) -> None:
+        """Give back what this worker has by the queue's table, and knows nothing of."""
+        async with self._taking:  # while it is asked for a job, it may be given one that it will know of
+            rows = await self.connector.execute_query_all_async(
+                query=_UNHEARD, worker_id=self.worker_id, known=sorted(self._known)
+            )
+        for row in rows:
+            _logger.warning(
+                "job %s [%s] was given to this worker as the connection was lost; it is waiting again",
+                row["task_name"],
+                row["id"],
+            )
+
+    def end_soon(self, timeout_seconds: float) -> None:
+        """Try to write down the ends of jobs for no longer than so, from now on."""
+        self._ends_at = time.monotonic() + timeout_seconds
+
     def give_back(self, number: int) -> None:
         """Let the job, when it is retried, wait again as if it had not been tried."""
         self._given_back.add(number)
@@ -197,23 +231,44 @@ class QueueManager(JobManager):
         self._is_away = True
 
     async def _end(self, job: jobs.Job, query: str, **values: Any) -> None:
-        """Write a job's end down; while there is no connection, again and again, until others take it over."""
-        until = time.monotonic() + self._patience_seconds
+        """Write a job's end down; while there is no connection again and again, whoever has the job by then."""
+        self.unwritten.append(job)
+        is_in_doubt = False
         while True:
             try:
                 rows = await self.connector.execute_query_all_async(
                     query=query, job_id=job.id, worker_id=job.worker_id, **values
                 )
-            except ConnectorException:
-                if time.monotonic() > until:
-                    raise
-                await asyncio.sleep(_PAUSE_SECONDS)
-            else:
                 break
+            except ConnectorException:
+                is_in_doubt = True
+                if self._ends_at is not None and time.monotonic() > self._ends_at:
+                    return
+                await asyncio.sleep(_PAUSE_SECONDS)
+        self.unwritten.remove(job)
+        self._forget(job.id or 0)
         if not rows:
-            _logger.warning(
-                "job %s [%s] is not this worker's any more: this one was silent for too long, and another has taken it"
-                " over; how it ended here does not count",
-                job.task_name,
-                job.id,
-            )
+            _tell_of_another(job, is_in_doubt=is_in_doubt)
+
+    def _forget(self, number: int) -> None:
+        self._known[number] -= 1
+        if self._known[number] <= 0:
+            del self._known[number]
+
+
+def _tell_of_another(job: jobs.Job, *, is_in_doubt: bool) -> None:
+    """Say that a job's end did not count."""
+    if is_in_doubt:
+        _logger.warning(
+            "job %s [%s] is not this worker's any more: its end was written down as the connection was lost, or another"
+            " worker has taken it over meanwhile",
+            job.task_name,
+            job.id,
+        )
+        return
+    _logger.warning(
+        "job %s [%s] is not this worker's any more: this one was silent for too long, and another has taken it"
+        " over; how it ended here does not count",
+        job.task_name,
+        job.id,
+    )

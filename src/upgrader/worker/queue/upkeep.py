@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -27,7 +28,8 @@ on conflict (id) do update set last_heartbeat = now()
 # Several rescuers at once: whoever has a row's lock moves it, the others leave it out.
 _RESCUE = """
 with dead as (
-    select id from procrastinate_workers where last_heartbeat < now() - make_interval(secs => %(stalled)s)
+    select id from procrastinate_workers
+    where last_heartbeat < now() - make_interval(secs => %(stalled)s) and id is distinct from %(worker_id)s
 ), stalled as (
     select j.id, j.attempts, coalesce(e.rescued, 0) + 1 as rescued
     from procrastinate_jobs j left join job_error e on e.job_id = j.id
@@ -81,10 +83,20 @@ _logger = logging.getLogger("upgrader.worker.queue")
 class Upkeep:
     """The duties of one consumer, each on a rhythm of its own; trouble with one ends neither it nor the others."""
 
-    def __init__(self, manager: QueueManager, settings: WorkerSettings) -> None:
+    def __init__(
+        self,
+        manager: QueueManager,
+        settings: WorkerSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._manager = manager
         self._settings = settings
+        self._clock = clock
         self._tasks: list[asyncio.Task[None]] = []
+        self._is_ending = False
+        self._said_alive: float | None = None
+        self._looks_from = float("-inf")
 
     def begin(self) -> None:
         """Begin; on the loop of the queue."""
@@ -97,19 +109,40 @@ class Upkeep:
         self._tasks = [asyncio.create_task(self._repeat(*duty)) for duty in duties]
 
     async def end(self) -> None:
-        """End them all."""
+        """End them all.
+
+        A cancellation may be lost: `asyncio.wait_for`, by which the pool waits, loses one that comes in the moment in
+        which what it waits for does (before Python 3.12). So that each looks by itself, too.
+        """
+        self._is_ending = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def say_alive(self) -> None:
         """Say that this worker lives: also while it waits for its last jobs, when Procrastinate says so no more."""
-        if self._manager.worker_id is not None:
-            await self._run(_ALIVE, worker_id=self._manager.worker_id)
+        if self._manager.worker_id is None:
+            return
+        await self._run(_ALIVE, worker_id=self._manager.worker_id)
+        now, before = self._clock(), self._said_alive
+        self._said_alive = now
+        if before is not None and now - before > self._settings.stalled_seconds:
+            # The database was away, and heard nobody: the others are given the time to say that they live.
+            self._looks_from = now + self._settings.stalled_seconds
 
     async def rescue(self) -> int:
-        """Give back the jobs of workers that fell silent; give how many."""
-        rows = await self._rows(_RESCUE, stalled=self._settings.stalled_seconds, most=MOST_RESCUES)
+        """Give back the jobs of workers that fell silent, and what this one never heard of; give how many of those."""
+        await self.say_alive()
+        if self._manager.worker_id is not None:
+            await self._manager.give_back_unheard()
+        if self._clock() < self._looks_from:
+            return 0
+        rows = await self._rows(
+            _RESCUE,
+            stalled=self._settings.stalled_seconds,
+            most=MOST_RESCUES,
+            worker_id=self._manager.worker_id,
+        )
         for row in rows:
             level = logging.WARNING if row["status"] != "failed" else logging.ERROR
             _logger.log(
@@ -152,7 +185,7 @@ class Upkeep:
 
     async def _repeat(self, name: str, duty: Callable[[], Awaitable[object]], seconds: float) -> None:
         is_well = True
-        while True:
+        while not self._is_ending:
             try:
                 await duty()
                 is_well = True
@@ -160,4 +193,5 @@ class Upkeep:
                 if is_well:  # once: the database may be away for long
                     _logger.warning("it was tried in vain %s: %s", name, error.__cause__ or error)
                 is_well = False
-            await asyncio.sleep(seconds)
+            if not self._is_ending:
+                await asyncio.sleep(seconds)

@@ -22,6 +22,10 @@ class JobExitError(UpgraderError):
     """A job tried to end the program."""
 
 
+class JobCancelledError(UpgraderError):
+    """A coroutine was cancelled, and not by the worker."""
+
+
 class JobExecution:
     """Runs jobs; any number at a time, each in the thread that calls `run`."""
 
@@ -50,11 +54,11 @@ class JobExecution:
         for attempt in range(1, tries + 1):
             try:
                 return self._once(job, RunningJob(job.name, attempt=attempt, attempts=tries))
+            except JobExitError:
+                raise
             except Exception:
                 if attempt == tries or self._wait(job.retry_delay_seconds):
                     raise
-            except SystemExit as error:  # of a job's own code: it must not end the worker's thread in silence
-                raise JobExitError(f"job {job.name!r} ended its program: SystemExit {error.code}") from error
         raise AssertionError("a job is tried at least once")
 
     def ask_to_stop(self) -> None:
@@ -78,8 +82,8 @@ class JobExecution:
                 running.stop.set()
         try:
             if job.found.is_coroutine:
-                return self._loop.run(
-                    run_job_async(running, lambda: _limited(job, job.found.call()), ended=self._ended)
+                return self._awaited(
+                    job, run_job_async(running, lambda: _limited(job, job.found.call()), ended=self._ended)
                 )
             return run_job(running, lambda: self._synchronous(job, running), ended=self._ended)
         finally:
@@ -94,8 +98,21 @@ class JobExecution:
                 job={"name": running.name, "attempt": running.attempt, "attempts": running.attempts},
                 needs_result=job.queue is not None,
             )
-        result = job.found.call()
-        return self._loop.run(_limited(job, result)) if inspect.isawaitable(result) else result
+        try:
+            result = job.found.call()
+        except Exception:
+            raise
+        except BaseException as error:  # of a job's own code: it must not end the worker's thread in silence
+            if _is_a_signal(error):
+                raise
+            raise _told(job, error) from error
+        return self._awaited(job, _limited(job, result)) if inspect.isawaitable(result) else result
+
+    def _awaited(self, job: ScheduledJob, work: Coroutine[Any, Any, Any]) -> Any:
+        try:
+            return self._loop.run(work)
+        except (asyncio.CancelledError, futures.CancelledError) as error:
+            raise _told(job, error) from error
 
 
 async def _limited(job: ScheduledJob, work: Any) -> Any:
@@ -109,6 +126,21 @@ async def _limited(job: ScheduledJob, work: Any) -> Any:
             f"job {job.name!r} was cancelled after {job.timeout_seconds:g} s",
             hint="give it a longer timeout, or less to do at a time",
         ) from error
+    except (SystemExit, KeyboardInterrupt) as error:  # either would end the loop, and with it every coroutine
+        raise _told(job, error) from error
+
+
+def _is_a_signal(error: BaseException) -> bool:
+    """Tell whether it comes from a signal, which only the main thread is told of, and not from the job."""
+    is_of_the_job = isinstance(error, SystemExit | asyncio.CancelledError | GeneratorExit)
+    return not is_of_the_job and threading.current_thread() is threading.main_thread()
+
+
+def _told(job: ScheduledJob, error: BaseException) -> UpgraderError:
+    """Give an error of the job for what is none by itself."""
+    if isinstance(error, asyncio.CancelledError | futures.CancelledError):
+        return JobCancelledError(f"job {job.name!r} raised CancelledError: its own code cancelled it")
+    return JobExitError(f"job {job.name!r} ended its program: {f'{type(error).__name__} {error}'.rstrip()}")
 
 
 class _LoopThread:
@@ -117,6 +149,7 @@ class _LoopThread:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock = threading.Lock()
+        self._is_ended = False
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Run a coroutine on the loop, and wait for its end."""
@@ -130,11 +163,13 @@ class _LoopThread:
         try:
             return future.result()
         except (asyncio.CancelledError, futures.CancelledError) as error:
-            raise JobTimeoutError("the job was cancelled: the worker ends") from error
+            if self._is_ended:
+                raise JobTimeoutError("the job was cancelled: the worker ends") from error
+            raise
 
     def end(self) -> None:
         """Cancel what runs on it."""
         with self._lock:
-            loop = self._loop
+            loop, self._is_ended = self._loop, True
         if loop is not None:
             loop.call_soon_threadsafe(lambda: [task.cancel() for task in asyncio.all_tasks(loop)])

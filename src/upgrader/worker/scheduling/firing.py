@@ -2,60 +2,44 @@
 
 from __future__ import annotations
 
-import random
-import threading
-from collections.abc import Callable
 from datetime import datetime
 
 from upgrader.worker.scheduling.job_run import JobRun, detail_of, log_left_out, log_queued, refused
-from upgrader.worker.scheduling.job_state import DATABASE_ERRORS, JobState, Outage
-from upgrader.worker.scheduling.runner import RETRY_SECONDS, JobRunner
-from upgrader.worker.scheduling.session_locks import SessionLocks, lock_key
-from upgrader.worker.scheduling.ticks import TickBook, TickOutcome
+from upgrader.worker.scheduling.job_state import DATABASE_ERRORS, RETRY_SECONDS, JobState, SchedulerParts
+from upgrader.worker.scheduling.runner import JobRunner
+from upgrader.worker.scheduling.session_locks import lock_key
+from upgrader.worker.scheduling.ticks import TickOutcome
 
 
 class TickFiring:
     """Fires the ticks of one scheduler, each once over all schedulers on one database."""
 
-    def __init__(
-        self,
-        runner: JobRunner,
-        *,
-        ticks: TickBook,
-        locks: SessionLocks,
-        stopping: threading.Event,
-        outage: Outage,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, runner: JobRunner, parts: SchedulerParts) -> None:
         self._runner = runner
-        self._ticks = ticks
-        self._locks = locks
-        self._stopping = stopping
-        self._outage = outage
-        self._clock = clock
+        self._parts = parts
 
     def see_to(self, state: JobState, due: datetime) -> None:
         """See to a tick, until it is somebody's or a newer one has come; through times without a database."""
-        delay = random.uniform(0.0, state.job.max_random_delay_seconds)
-        if delay and self._stopping.wait(delay):
+        if self._parts.put_off(state.job):
             return
-        is_over, made = False, list[JobRun]()
-        while not is_over and not self._stopping.is_set():
+        is_over, is_in_doubt, made = False, False, list[JobRun]()
+        while not is_over and not self._parts.stopping.is_set():
             try:
                 if self._runner.goes_to_queue(state.job):
                     is_over = self._queued_tick(state, due, made)
                 else:
-                    is_over = self._inline_tick(state, due)
+                    is_over = self._inline_tick(state, due, is_in_doubt=is_in_doubt)
             except DATABASE_ERRORS as error:
-                self._outage.tell(error)
+                is_in_doubt = True
+                self._parts.outage.tell(error)
             else:
-                self._outage.end()
-            if not is_over and (self._stopping.wait(RETRY_SECONDS) or state.newest != due):
+                self._parts.outage.end()
+            if not is_over and (self._parts.stopping.wait(RETRY_SECONDS) or state.newest != due):
                 return
 
-    def _inline_tick(self, state: JobState, due: datetime) -> bool:
+    def _inline_tick(self, state: JobState, due: datetime, *, is_in_doubt: bool) -> bool:
         job = state.job
-        if not self._ticks.claim(job.name, due, TickOutcome.RUNNING):
+        if not self._parts.ticks.claim(job.name, due, TickOutcome.RUNNING, is_in_doubt=is_in_doubt):
             return True
         # The tick is this worker's now: whatever happens to the connection, it is seen to here.
         before = state.last_outcome
@@ -73,19 +57,19 @@ class TickFiring:
         Args:
             made: holds the run once it is over: it is not begun again for a database that was away.
         """
-        job, key = state.job, lock_key("tick", self._ticks.schema, state.job.name, due.isoformat())
-        if self._ticks.is_claimed(job.name, due):
+        job, key = state.job, lock_key("tick", self._parts.ticks.schema, state.job.name, due.isoformat())
+        if self._parts.ticks.is_claimed(job.name, due):
             return True
-        if not self._locks.try_acquire(key):
+        if not self._parts.locks.try_acquire(key):
             return False
         try:
-            if self._ticks.is_claimed(job.name, due):
+            if self._parts.ticks.is_claimed(job.name, due):
                 return True
             if not made:
                 made.append(self._runner.overlap_guarded(state))
             self._conclude(state, due, made[0])
         finally:
-            self._locks.release(key)
+            self._parts.locks.release(key)
         return True
 
     def _conclude(self, state: JobState, due: datetime, run: JobRun) -> None:
@@ -94,7 +78,7 @@ class TickFiring:
         is_claimed = False
         if run.outcome is TickOutcome.DONE:
             try:
-                is_claimed, number = self._ticks.claim_with(
+                is_claimed, number = self._parts.ticks.claim_with(
                     job.name, due, lambda connection: self._runner.add(job, run.result, connection)
                 )
             except DATABASE_ERRORS:
@@ -102,16 +86,18 @@ class TickFiring:
             except Exception as error:  # a payload that no queue can hold
                 run = refused(run, job, error)
         if run.outcome is not TickOutcome.DONE:
-            is_claimed = self._ticks.claim(job.name, due, run.outcome, detail_of(run))
+            is_claimed = self._parts.ticks.claim(job.name, due, run.outcome, detail_of(run))
         if not is_claimed:
             return
         log_left_out(run, again=state.last_outcome is TickOutcome.SKIPPED)
-        state.note(TickOutcome.QUEUED if run.outcome is TickOutcome.DONE else run.outcome, self._clock())
+        state.note(
+            TickOutcome.QUEUED if run.outcome is TickOutcome.DONE else run.outcome, self._parts.clock()
+        )
         if run.outcome is TickOutcome.DONE:
             log_queued(job, number)
 
     def _settle(self, state: JobState, due: datetime, run: JobRun) -> None:
         try:
-            self._ticks.settle(state.job.name, due, run.outcome, detail_of(run))
+            self._parts.ticks.settle(state.job.name, due, run.outcome, detail_of(run))
         except DATABASE_ERRORS as error:  # the run itself is over: it must not be begun again
-            self._outage.tell(error)
+            self._parts.outage.tell(error)

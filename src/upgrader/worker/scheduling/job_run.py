@@ -5,33 +5,14 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
-
-from sqlalchemy import Connection
+from typing import Any
 
 from upgrader.errors import OperatorError
-from upgrader.worker.options import QueueJobOptions
 from upgrader.worker.scheduling.job_state import JobState
-from upgrader.worker.scheduling.jobs import ScheduledJob, SchedulerJobDescriptor
+from upgrader.worker.scheduling.jobs import BUILT_IN, ScheduledJob, SchedulerJobDescriptor
 from upgrader.worker.scheduling.ticks import TickOutcome
 
 _logger = logging.getLogger("upgrader.worker.scheduler")
-
-
-class AddsJobs(Protocol):
-    """What the scheduler needs of a queue; `JobQueue` is one."""
-
-    def add_options(
-        self,
-        queue: str | None,
-        name: str,
-        payload: object,
-        options: QueueJobOptions,
-        *,
-        connection: Connection | None = None,
-    ) -> int | None:
-        """Add a job and give its number; None where one waits under its id already."""
-        ...
 
 
 class UnknownJobError(OperatorError):
@@ -76,11 +57,22 @@ def describe(state: JobState, *, is_queued: bool, next_run: datetime | None) -> 
         max_random_delay_seconds=job.max_random_delay_seconds,
         queue=job.queue if is_queued else None,
         queue_job_name=job.queue_job_name if is_queued else None,
+        queue_job_options=job.queue_job_options if is_queued else None,
         next_run=next_run,
         last_run=state.last_run,
         last_outcome=state.last_outcome.value if state.last_outcome else None,
         running=state.running,
     )
+
+
+def how_to_switch_on(job: ScheduledJob) -> str:
+    """Say what an operator can do about a job that is switched off."""
+    if job.found.place == BUILT_IN:
+        return (
+            "it needs a queue: install the extra (pip install 'upgrader[worker]'), and do not switch queue_enabled or"
+            " heartbeat_enabled off in [worker]"
+        )
+    return f"give it enabled=True: {job.found.place}"
 
 
 def refused(run: JobRun, job: ScheduledJob, error: Exception) -> JobRun:

@@ -1,8 +1,9 @@
-"""What a scheduler remembers of a job, and of its database."""
+"""What a scheduler remembers of a job and of its database, and what all of it works with."""
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,11 +12,17 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 from upgrader.errors import DatabaseUnavailableError, RunError
+from upgrader.worker.database_clock import DatabaseClock
+from upgrader.worker.enqueuing import EnqueuesJobs
 from upgrader.worker.scheduling.jobs import ScheduledJob
-from upgrader.worker.scheduling.ticks import TickOutcome
+from upgrader.worker.scheduling.session_locks import SessionLocks
+from upgrader.worker.scheduling.ticks import TickBook, TickOutcome
 
 DATABASE_ERRORS = (DatabaseUnavailableError, RunError, psycopg.Error, DBAPIError)
 """What passes when the database is back."""
+
+RETRY_SECONDS = 1.0
+"""How long to rest before the database is tried again."""
 
 _logger = logging.getLogger("upgrader.worker.scheduler")
 
@@ -71,3 +78,25 @@ class Outage:
         if self._goes_on:
             self._goes_on = False
             _logger.info("the scheduler can use its database again")
+
+
+@dataclass(frozen=True)
+class SchedulerParts:
+    """What the parts of one scheduler share.
+
+    Attributes:
+        queue: None: jobs that name a queue run inline, like the others.
+        clock: by which ticks are due.
+    """
+
+    ticks: TickBook
+    locks: SessionLocks
+    queue: EnqueuesJobs | None
+    clock: DatabaseClock
+    stopping: threading.Event = field(default_factory=threading.Event)
+    outage: Outage = field(default_factory=Outage)
+
+    def put_off(self, job: ScheduledJob) -> bool:
+        """Wait by chance, up to the job's `max_random_delay`; True where the scheduler ends meanwhile."""
+        delay = random.uniform(0.0, job.max_random_delay_seconds)
+        return delay > 0 and self.stopping.wait(delay)

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 from upgrader.errors import LoadingError, Problem
 from upgrader.worker.options import JOB_DEFAULTS, QueueJobOptions, ScheduledJobOptions, Seconds, seconds_of
+from upgrader.worker.queue.arguments import QueueJobError, check_name, check_options, check_queue
 from upgrader.worker.scheduling.cron import parse_cron
 from upgrader.worker.scheduling.triggers import (
     SHORTEST_INTERVAL_SECONDS,
@@ -21,8 +22,15 @@ from upgrader.worker.scheduling.triggers import (
     Trigger,
 )
 
+BUILT_IN = "built in"
+"""Where a job stands that every worker has."""
 _LONGEST_NAME = 128
 _LONGEST = timedelta(days=3_660).total_seconds()
+_CHECKS: dict[str, Callable[[Any], object]] = {
+    "queue_name": check_queue,
+    "queue_job_name": check_name,
+    "queue_job_options": check_options,
+}
 _DURATIONS = {"retry_delay": _LONGEST, "timeout": _LONGEST, "max_random_delay": 86_400.0}
 
 
@@ -110,7 +118,7 @@ class SchedulerJobDescriptor:
     Attributes:
         provider, method: what runs.
         schedule: `cron …`, `every … s` or `manual`.
-        queue: None: it runs inline, in the process that fires it.
+        queue: None: it runs inline, in the process that fires it; the two after it likewise.
         next_run: None for a manual job, for one that is switched off, and before the scheduler has started.
         last_outcome: of this scheduler's last run of it: `done`, `failed`, `skipped` or `queued`.
         running: how many runs of it this scheduler has going.
@@ -131,6 +139,7 @@ class SchedulerJobDescriptor:
     max_random_delay_seconds: float
     queue: str | None
     queue_job_name: str | None
+    queue_job_options: QueueJobOptions | None
     next_run: datetime | None = None
     last_run: datetime | None = None
     last_outcome: str | None = None
@@ -211,7 +220,14 @@ def _collisions(jobs: Sequence[DiscoveredScheduledJob]) -> Iterator[Problem]:
 
 
 def _problems(job: DiscoveredScheduledJob) -> Iterator[Problem]:
-    for message, remedy in (*_of_the_name(job), *_of_the_schedule(job.options), *_of_the_rest(job.options)):
+    options = job.options
+    complaints = (
+        *_of_the_name(job),
+        *_of_the_schedule(options),
+        *_of_the_rest(options),
+        *_of_the_queue(options),
+    )
+    for message, remedy in complaints:
         yield Problem(f"job {job.name!r}: {message}", (job.place,), remedy)
 
 
@@ -272,9 +288,21 @@ def _of_the_rest(options: ScheduledJobOptions) -> Iterator[_Complaint]:
         seconds = _number(value)
         if value is not None and (seconds is None or not 0 <= seconds <= longest):
             yield f"{name}={value!r} is no length of time", f"give seconds up to {longest:g}, or a timedelta"
+
+
+def _of_the_queue(options: ScheduledJobOptions) -> Iterator[_Complaint]:
     is_queued = options.queue_name is not None or options.queue_job_name is not None
     if options.queue_job_options is not None and not is_queued:
         yield "it has queue_job_options and no queue", "give queue_name, or take them out"
+    for name, check in _CHECKS.items():
+        value = getattr(options, name)
+        try:
+            if value is not None:
+                check(value)
+        except QueueJobError as error:
+            yield f"{name}: {error}", error.hint or ""
+        except (TypeError, ValueError, AttributeError):  # whatever an author wrote
+            yield f"{name}={value!r} is nothing that a queue could take", "see the options of JobQueue.add"
 
 
 def _is_zone(name: object) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from upgrader.worker.discovery import discover_in
 from upgrader.worker.ground import WorkerGround, open_ground
 from upgrader.worker.options import ScheduledJobOptions
 from upgrader.worker.queue.job_queue import JobQueue
+from upgrader.worker.registry import WorkerRegistry
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob, ScheduledJob, resolve
 from upgrader.worker.scheduling.scheduler import Scheduler
@@ -27,7 +28,8 @@ def open_scheduler(
 ) -> Iterator[Scheduler]:
     """Give a scheduler of decorated classes and functions, for the time of a block; `start` it, or `trigger_now`.
 
-    The jobs have their own defaults: `[worker.job_defaults]` is for those of a worker.
+    Once it is started it stands among the workers of `upgrader worker status`: it fires ticks, as they do. The jobs
+    have their own defaults: `[worker.job_defaults]` is for those of a worker.
 
     Args:
         targets: classes with methods, and functions, that `@scheduled_job` was put on.
@@ -43,18 +45,28 @@ def open_scheduler(
         default_queue=settings.worker.default_queue,
         timezone=settings.worker.timezone,
     )
-    with (
-        open_ground(settings, directory=directory) as ground,
-        scheduler_on(ground, jobs, ended=ended) as made,
-    ):
-        yield made
+    with open_ground(settings, directory=directory) as ground:
+        registry = WorkerRegistry(ground, queues=(), concurrency=0, schedules=True)
+        try:
+            with scheduler_on(ground, jobs, ended=ended, starting=registry.start) as made:
+                yield made
+        finally:
+            registry.stop()
 
 
 @contextmanager
 def scheduler_on(
-    ground: WorkerGround, jobs: Iterable[ScheduledJob], *, ended: Ended | None = None
+    ground: WorkerGround,
+    jobs: Iterable[ScheduledJob],
+    *,
+    ended: Ended | None = None,
+    starting: Callable[[], None] | None = None,
 ) -> Iterator[Scheduler]:
-    """Give a scheduler on a ground that is there, for the time of a block; it is stopped at its end."""
+    """Give a scheduler on a ground that is there, for the time of a block; it is stopped at its end.
+
+    Args:
+        starting: called before it fires anything.
+    """
     queue = None
     if ground.is_queueing:
         queue = JobQueue(
@@ -74,6 +86,8 @@ def scheduler_on(
         worker=ground.worker,
         queue=queue,
         ended=ended,
+        clock=ground.clock,
+        starting=starting,
     )
     try:
         yield scheduler

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -74,13 +74,13 @@ class RecurringJobs:
         *,
         queue: JobQueue,
         ticks: TickBook,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Callable[[], datetime] | None = None,
     ) -> None:
         """Start nothing yet."""
         self._ground = ground
         self._queue = queue
         self._ticks = ticks
-        self._clock = clock
+        self._clock = clock or ground.clock
         self._stopping = threading.Event()
         self._seen: dict[str, datetime] = {}
         self._thread: threading.Thread | None = None

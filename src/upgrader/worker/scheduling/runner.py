@@ -2,72 +2,63 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from datetime import datetime
+from typing import TypeVar
 
 from sqlalchemy import Connection
 
 from upgrader.worker.scheduling.execution import JobExecution
-from upgrader.worker.scheduling.job_run import AddsJobs, JobRun, log_queued, refused
-from upgrader.worker.scheduling.job_state import DATABASE_ERRORS, JobState, Outage
+from upgrader.worker.scheduling.job_run import JobRun, log_queued, refused
+from upgrader.worker.scheduling.job_state import DATABASE_ERRORS, RETRY_SECONDS, JobState, SchedulerParts
 from upgrader.worker.scheduling.jobs import ScheduledJob
-from upgrader.worker.scheduling.session_locks import SessionLocks, lock_key
-from upgrader.worker.scheduling.ticks import TickBook, TickOutcome
+from upgrader.worker.scheduling.session_locks import lock_key
+from upgrader.worker.scheduling.ticks import TickOutcome
 
-RETRY_SECONDS = 1.0
-"""How long to rest before the database is tried again."""
+Result = TypeVar("Result")
 
 
 class JobRunner:
     """Runs the jobs of one scheduler."""
 
-    def __init__(
-        self,
-        execution: JobExecution,
-        *,
-        ticks: TickBook,
-        locks: SessionLocks,
-        queue: AddsJobs | None,
-        stopping: threading.Event,
-        outage: Outage,
-        clock: Callable[[], datetime],
-    ) -> None:
+    def __init__(self, execution: JobExecution, parts: SchedulerParts) -> None:
         self._execution = execution
-        self._ticks = ticks
-        self._locks = locks
-        self._queue = queue
-        self._stopping = stopping
-        self._outage = outage
-        self._clock = clock
+        self._parts = parts
 
     def goes_to_queue(self, job: ScheduledJob) -> bool:
         """Tell whether what the job returns becomes a job of a queue."""
-        return job.queue is not None and self._queue is not None
+        return job.queue is not None and self._parts.queue is not None
 
     def add(self, job: ScheduledJob, payload: object, connection: Connection) -> int | None:
         """Add what a job has returned to its queue, in the transaction of this connection."""
-        assert self._queue is not None
-        return self._queue.add_options(
+        assert self._parts.queue is not None
+        return self._parts.queue.add_options(
             job.queue, job.queue_job_name, payload, job.queue_job_options, connection=connection
         )
 
     def run_once(self, state: JobState, *, is_patient: bool = False) -> JobRun:
-        """Run a job, inline or into its queue, without a claim."""
-        job = state.job
+        """Run a job, inline or into its queue, without a claim.
+
+        Args:
+            is_patient: wait for the database where it is away; else its error is raised, or becomes the run's.
+        """
         run = self.overlap_guarded(state, is_patient=is_patient)
-        if run.outcome is TickOutcome.DONE and self.goes_to_queue(job):
-            try:
-                with self._ticks.transaction() as connection:
-                    number = self.add(job, run.result, connection)
-            except Exception as error:
-                run = refused(run, job, error)
-            else:
-                log_queued(job, number)
-                run = JobRun(job.name, TickOutcome.QUEUED, run.result, number, seconds=run.seconds)
-        state.note(run.outcome, self._clock())
+        if run.outcome is TickOutcome.DONE and self.goes_to_queue(state.job):
+            run = self._queued(state.job, run, is_patient=is_patient)
+        state.note(run.outcome, self._parts.clock())
         return run
+
+    def _queued(self, job: ScheduledJob, run: JobRun, *, is_patient: bool) -> JobRun:
+        def add() -> int | None:
+            with self._parts.ticks.transaction() as connection:
+                return self.add(job, run.result, connection)
+
+        try:
+            number = self._with_database(add, is_patient=is_patient)
+        except Exception as error:
+            return refused(run, job, error)
+        log_queued(job, number)
+        return JobRun(job.name, TickOutcome.QUEUED, run.result, number, seconds=run.seconds)
 
     def overlap_guarded(self, state: JobState, *, is_patient: bool = False) -> JobRun:
         """Run a job unless a run of it goes on, in whatever process.
@@ -76,14 +67,14 @@ class JobRunner:
             is_patient: wait for the database where it is away; else its error is raised.
         """
         job = state.job
-        key = lock_key("job", self._ticks.schema, job.name)
+        key = lock_key("job", self._parts.ticks.schema, job.name)
         if job.prevent_overlap and not self._acquired(key, is_patient=is_patient):
             return JobRun(job.name, TickOutcome.SKIPPED)
         try:
             return self._counted(state)
         finally:
             if job.prevent_overlap:
-                self._locks.release(key)
+                self._parts.locks.release(key)
 
     def _counted(self, state: JobState) -> JobRun:
         name, started = state.job.name, time.perf_counter()
@@ -97,12 +88,24 @@ class JobRunner:
         return JobRun(name, TickOutcome.DONE, result, seconds=time.perf_counter() - started)
 
     def _acquired(self, key: int, *, is_patient: bool) -> bool:
+        try:
+            return self._with_database(lambda: self._parts.locks.try_acquire(key), is_patient=is_patient)
+        except DATABASE_ERRORS:
+            if not is_patient:
+                raise
+            return False  # the scheduler ends
+
+    def _with_database(self, work: Callable[[], Result], *, is_patient: bool) -> Result:
+        """Do something; where the database is away and that is to be waited for, again until it is back."""
         while True:
             try:
-                return self._locks.try_acquire(key)
+                result = work()
             except DATABASE_ERRORS as error:
                 if not is_patient:
                     raise
-                self._outage.tell(error)
-                if self._stopping.wait(RETRY_SECONDS):
-                    return False
+                self._parts.outage.tell(error)
+                if self._parts.stopping.wait(RETRY_SECONDS):
+                    raise
+            else:
+                self._parts.outage.end()
+                return result

@@ -6,16 +6,29 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
+from upgrader.worker.database_clock import DatabaseClock
+from upgrader.worker.enqueuing import EnqueuesJobs
 from upgrader.worker.running import Ended
 from upgrader.worker.scheduling.execution import JobExecution
 from upgrader.worker.scheduling.firing import TickFiring
-from upgrader.worker.scheduling.job_run import AddsJobs, JobRun, UnknownJobError, describe, log_left_out
-from upgrader.worker.scheduling.job_state import DATABASE_ERRORS, JobState, Outage
+from upgrader.worker.scheduling.job_run import (
+    JobRun,
+    UnknownJobError,
+    describe,
+    how_to_switch_on,
+    log_left_out,
+)
+from upgrader.worker.scheduling.job_state import (
+    DATABASE_ERRORS,
+    RETRY_SECONDS,
+    JobState,
+    SchedulerParts,
+)
 from upgrader.worker.scheduling.jobs import ScheduledJob, SchedulerJobDescriptor
-from upgrader.worker.scheduling.runner import RETRY_SECONDS, JobRunner
+from upgrader.worker.scheduling.runner import JobRunner
 from upgrader.worker.scheduling.session_locks import SessionLocks
 from upgrader.worker.scheduling.ticks import TickBook
 from upgrader.worker.scheduling.triggers import latest_between
@@ -26,6 +39,9 @@ MADE_UP_SECONDS = 600.0
 """A tick that fell into a time in which no worker ran is made up for if it is no older than this."""
 _LONGEST_SLEEP_SECONDS = 10.0
 _PRUNE_SECONDS = 600.0
+_CLOCK_SECONDS = 30.0
+"""How often the clock is set by the database; a computer's own is off by some milliseconds then."""
+_SET_BACK = timedelta(seconds=1)
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -43,41 +59,30 @@ class Scheduler:
         ticks: TickBook,
         locks: SessionLocks,
         worker: str,
-        queue: AddsJobs | None = None,
+        queue: EnqueuesJobs | None = None,
         ended: Ended | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: DatabaseClock | None = None,
+        starting: Callable[[], None] | None = None,
     ) -> None:
-        """Start nothing yet; `scheduler_of` puts one together from settings.
+        """Start nothing yet; `open_scheduler` puts one together from settings.
 
         Args:
             queue: None: jobs that name a queue run inline, like the others.
             ended: told of the end of each run.
-            clock: gives the time, in UTC.
+            clock: by which ticks are due; by default one that looks at the database before the first tick.
+            starting: called before anything is fired.
         """
         self.worker = worker
+        self._starting = starting
         self._states = {job.name: JobState(job) for job in jobs}
-        self._ticks = ticks
-        self._locks = locks
-        self._clock = clock
-        self._stopping = threading.Event()
-        self._execution = JobExecution(wait=self._stopping.wait, ended=ended)
+        self._parts = SchedulerParts(ticks, locks, queue, clock or DatabaseClock())
+        self._execution = JobExecution(wait=self._parts.stopping.wait, ended=ended)
+        self._runner = JobRunner(self._execution, self._parts)
+        self._firing = TickFiring(self._runner, self._parts)
         self._thread: threading.Thread | None = None
         self._runs: dict[threading.Thread, str] = {}
         self._runs_lock = threading.Lock()
-        self._outage = Outage()
-        self._runner = JobRunner(
-            self._execution,
-            ticks=ticks,
-            locks=locks,
-            queue=queue,
-            stopping=self._stopping,
-            outage=self._outage,
-            clock=clock,
-        )
-        self._firing = TickFiring(
-            self._runner, ticks=ticks, locks=locks, stopping=self._stopping, outage=self._outage, clock=clock
-        )
-        self._pruned = float("-inf")
+        self._pruned = self._looked = float("-inf")
 
     def start(self) -> None:
         """Begin to fire, from a thread of its own; jobs with `run_on_start` run at once.
@@ -85,16 +90,20 @@ class Scheduler:
         Raises:
             DatabaseUnavailableError: the database cannot be reached.
         """
-        now = self._clock()
+        if self._starting is not None:
+            self._starting()
+        self._parts.ticks.set_clock(self._parts.clock)
+        self._looked = time.monotonic()
+        now = self._parts.clock()
         timed = [state for state in self._states.values() if state.job.enabled]
-        last = self._ticks.latest([state.job.name for state in timed])
+        last = self._parts.ticks.latest([state.job.name for state in timed])
         for state in timed:
             tick = last.get(state.job.name)
             after = now if tick is None else max(tick.due, now - timedelta(seconds=MADE_UP_SECONDS))
             state.next_due = state.job.trigger.next_after(min(after, now))
         for state in timed:
             if state.job.options.run_on_start:
-                self._spawn(state.job.name, partial(self._run_on_start, state))
+                self._spawn(state.job.name, partial(self._run_on_start, state, is_put_off=True))
         self._thread = threading.Thread(target=self._watch, name="upgrader-scheduler", daemon=True)
         self._thread.start()
 
@@ -105,7 +114,7 @@ class Scheduler:
         are given back when the process ends.
         """
         deadline = time.monotonic() + timeout_seconds
-        self._stopping.set()
+        self._parts.stopping.set()
         self._execution.ask_to_stop()
         if self._thread is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
@@ -118,8 +127,8 @@ class Scheduler:
         for thread in runs:
             thread.join(RETRY_SECONDS if unfinished else 0.0)
         if not self.at_work():
-            self._locks.close()
-        self._ticks.close()
+            self._parts.locks.close()
+        self._parts.ticks.close()
         return unfinished
 
     def at_work(self) -> tuple[str, ...]:
@@ -142,9 +151,7 @@ class Scheduler:
                 hint=f"there are: {', '.join(sorted(self._states)) or 'none'}",
             )
         if not state.job.enabled:
-            raise UnknownJobError(
-                f"the job {name!r} is switched off", hint=f"give it enabled=True: {state.job.found.place}"
-            )
+            raise UnknownJobError(f"the job {name!r} is switched off", hint=how_to_switch_on(state.job))
         return self._runner.run_once(state)
 
     def trigger_soon(self, name: str) -> None:
@@ -162,37 +169,51 @@ class Scheduler:
         """Give when each job is due next; None for those without ticks, or switched off."""
         return {name: self._next_run(state) for name, state in self._states.items()}
 
-    def _run_on_start(self, state: JobState) -> None:
-        log_left_out(self._runner.run_once(state))
+    def _run_on_start(self, state: JobState, *, is_put_off: bool = False) -> None:
+        if is_put_off and self._parts.put_off(state.job):
+            return
+        log_left_out(self._runner.run_once(state, is_patient=True))
 
     def _next_run(self, state: JobState) -> datetime | None:
         if not state.job.enabled:
             return None
-        return state.next_due or state.job.trigger.next_after(self._clock())
+        return state.next_due or state.job.trigger.next_after(self._parts.clock())
 
     def _watch(self) -> None:
         """Fire what is due until the scheduler is stopped."""
-        while not self._stopping.is_set():
+        while not self._parts.stopping.is_set():
             try:
-                self._look(self._clock())
+                self._look(self._parts.clock())
             except Exception:  # whatever it is: a scheduler that has ended in silence fires nothing more
                 _logger.exception("the scheduler met an error, and goes on in a second")
-                self._stopping.wait(RETRY_SECONDS)
+                self._parts.stopping.wait(RETRY_SECONDS)
             due = [state.next_due for state in self._states.values() if state.next_due is not None]
-            left = (min(due) - self._clock()).total_seconds() if due else _LONGEST_SLEEP_SECONDS
-            self._stopping.wait(min(max(left, 0.0), _LONGEST_SLEEP_SECONDS))
+            left = (min(due) - self._parts.clock()).total_seconds() if due else _LONGEST_SLEEP_SECONDS
+            self._parts.stopping.wait(min(max(left, 0.0), _LONGEST_SLEEP_SECONDS))
 
     def _look(self, now: datetime) -> None:
         for state in self._states.values():
             if state.next_due is not None and state.next_due <= now:
                 self._fire(state, now)
         try:
-            self._locks.keep()
+            self._parts.locks.keep()
+            if self._parts.clock.is_in_doubt or time.monotonic() - self._looked >= _CLOCK_SECONDS:
+                self._set_clock()
             if time.monotonic() - self._pruned >= _PRUNE_SECONDS:
                 self._pruned = time.monotonic()
-                self._ticks.prune()
+                self._parts.ticks.prune()
         except DATABASE_ERRORS as error:
-            self._outage.tell(error)
+            self._parts.outage.tell(error)
+
+    def _set_clock(self) -> None:
+        self._looked, before = time.monotonic(), self._parts.clock()
+        self._parts.ticks.set_clock(self._parts.clock)
+        now = self._parts.clock()
+        if now > before - _SET_BACK:
+            return
+        for state in self._states.values():  # else they would rest until the time comes that it was
+            if state.next_due is not None:
+                state.next_due = state.job.trigger.next_after(now)
 
     def _fire(self, state: JobState, now: datetime) -> None:
         """Fire the latest tick that is due: those before it, missed while the machine slept, are left out."""

@@ -32,6 +32,7 @@ class SessionLocks:
         self._connector = connector
         self._driver: psycopg.Connection | None = None
         self._held: set[int] = set()
+        self._missed: set[int] = set()
         self._mutex = threading.Lock()
 
     def try_acquire(self, key: int) -> bool:
@@ -55,6 +56,7 @@ class SessionLocks:
         """Give a lock back; never raises: with the connection it is gone as well."""
         with self._mutex:
             self._held.discard(key)
+            self._missed.discard(key)
             if self._driver is not None and not self._driver.closed:
                 with suppress(psycopg.Error):
                     self._driver.execute("select pg_advisory_unlock(%s)", [key])
@@ -69,7 +71,9 @@ class SessionLocks:
             if not self._held:
                 return
             try:
-                self._connected().execute("select")
+                driver = self._connected()
+                driver.execute("select")
+                self._regain(driver)
             except psycopg.Error:
                 self._connected()
 
@@ -77,6 +81,7 @@ class SessionLocks:
         """Give everything back."""
         with self._mutex:
             self._held.clear()
+            self._missed.clear()
             if self._driver is not None:
                 with suppress(psycopg.Error):
                     self._driver.execute("select pg_advisory_unlock_all()")
@@ -87,9 +92,17 @@ class SessionLocks:
         if self._driver is not None and not self._driver.closed:
             return self._driver
         self._driver = driver = self._connector.connect()
-        for key in sorted(self._held):
-            if driver.execute("select pg_try_advisory_lock(%s)", [key]).fetchone() != (True,):
-                _logger.warning(
-                    "the connection was lost that kept other workers from a job that runs here, and one has begun it"
-                )
+        self._missed = set(self._held)
+        self._regain(driver)
+        if self._missed:
+            _logger.warning(
+                "the connection was lost that kept other workers from a job that runs here: one has begun it, or the"
+                " server has not noticed yet; it is tried again"
+            )
         return driver
+
+    def _regain(self, driver: psycopg.Connection) -> None:
+        """Take what somebody had as the connection was opened: as a rule the lost one, which the server had still."""
+        for key in sorted(self._missed):
+            if driver.execute("select pg_try_advisory_lock(%s)", [key]).fetchone() == (True,):
+                self._missed.discard(key)

@@ -14,7 +14,9 @@ import sqlalchemy
 from sqlalchemy import NullPool, create_engine, text
 
 from upgrader.database.connect import Connector, identifier
+from upgrader.database.encodings import storable
 from upgrader.redaction import Redactor, clean_error_text
+from upgrader.worker.database_clock import DatabaseClock
 from upgrader.worker.queue.connection import QueueConnection
 
 Added = TypeVar("Added")
@@ -68,9 +70,28 @@ class TickBook:
             "postgresql+psycopg://", creator=lambda: _in_transactions(connector), poolclass=NullPool
         )
 
-    def claim(self, name: str, due: datetime, outcome: TickOutcome, detail: str | None = None) -> bool:
-        """Claim a tick; False where another worker has it, or this one."""
-        return self._execute(self._insert("%s, %s, %s, %s, %s"), self._values(name, due, outcome, detail)) > 0
+    def claim(
+        self,
+        name: str,
+        due: datetime,
+        outcome: TickOutcome,
+        detail: str | None = None,
+        *,
+        is_in_doubt: bool = False,
+    ) -> bool:
+        """Claim a tick; False where another worker has it, or this one.
+
+        Args:
+            is_in_doubt: this worker has tried before, and the connection was lost over the answer: the tick is its own
+                where it stands under its name.
+        """
+        statement = self._insert("%s, %s, %s, %s, %s")
+        if is_in_doubt:
+            statement = statement.replace(
+                "do nothing",
+                "(name, due) do update set outcome = excluded.outcome where held.worker = excluded.worker",
+            )
+        return self._execute(statement, self._values(name, due, outcome, detail)) > 0
 
     def claim_with(
         self, name: str, due: datetime, add: Callable[[sqlalchemy.Connection], Added]
@@ -94,6 +115,11 @@ class TickBook:
         """Give a connection in a transaction, which is committed at the end of the block."""
         with self._engine.begin() as connection:
             yield connection
+
+    def set_clock(self, clock: DatabaseClock) -> None:
+        """Let a clock look at the time of the table's database."""
+        with self._connection.use() as driver:
+            clock.look(driver)
 
     def is_claimed(self, name: str, due: datetime) -> bool:
         """Tell whether a tick has been claimed."""
@@ -133,7 +159,7 @@ class TickBook:
 
     def _insert(self, placeholders: str) -> str:
         return (
-            f"insert into {self._table} (name, due, worker, outcome, detail) values ({placeholders})"
+            f"insert into {self._table} as held (name, due, worker, outcome, detail) values ({placeholders})"
             " on conflict do nothing"
         )
 
@@ -147,7 +173,8 @@ class TickBook:
 
     def _execute(self, statement: str, parameters: Sequence[object]) -> int:
         with self._connection.use() as driver:
-            return driver.execute(statement.encode(), parameters).rowcount
+            sent = [storable(one, driver) if isinstance(one, str) else one for one in parameters]
+            return driver.execute(statement.encode(), sent).rowcount
 
 
 def _in_transactions(connector: Connector) -> psycopg.Connection:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import pickle
 import select
@@ -128,20 +129,30 @@ class _Child:
     def __exit__(self, *_: object) -> None:
         os.close(self._control[1])
         os.close(self._messages[0])
-        if self.process.poll() is None:
+        self._end()
+
+    def _end(self) -> int:
+        """End it, with all that it has started, and give its exit code."""
+        # Its number is nobody else's as long as nobody has asked for its end.
+        if self.process.returncode is None:
             _kill(self.process)
-        self.process.wait()
+        return self.process.wait()
+
+    def _has_ended(self) -> bool:
+        return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
     def ending(self, timeout_seconds: float) -> tuple[str, Any] | None:
         """Give how the job ended; None where its time was over first: it is killed then."""
         deadline = time.monotonic() + max(timeout_seconds, _START_SECONDS)
+        waiting = select.poll()
+        waiting.register(self._messages[0], select.POLLIN)
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
                 _kill(self.process)
                 return None
-            has_ended = self.process.poll() is not None
-            if select.select([self._messages[0]], [], [], 0 if has_ended else min(left, _LOOK_SECONDS))[0]:
+            has_ended = self._has_ended()
+            if waiting.poll(0 if has_ended else math.ceil(1_000 * min(left, _LOOK_SECONDS))):
                 data = os.read(self._messages[0], 65_536)
                 if data:
                     self._read += data
@@ -152,7 +163,7 @@ class _Child:
                         return ending
                     continue
             if has_ended:
-                return "failed", (None, _death(self.process.returncode), "")
+                return "failed", (None, _death(self._end()), "")
 
     def _take(self) -> tuple[str, Any] | None:
         """Pass on what it printed and logged; give its ending where that has come."""

@@ -54,6 +54,22 @@ def job(name: str, queue: str = "mails") -> Job[Any]:
     return Job(1, queue, name, None)
 
 
+def test_each_job_has_the_method_that_was_decorated_with_its_name() -> None:
+    """Of the host whose queue it came from; a method without the decorator handles nothing."""
+
+    @queue_worker("letters")
+    class Letters(Mails):
+        def other(self, job: Job[Any]) -> None: ...
+
+    mails, letters = Mails(), Letters()
+    found = table(mails, letters)
+    assert found.find(job("model")).call == mails.model
+    assert found.find(job("any")).call == mails.any
+    assert found.find(job("any", "letters")).call == letters.any
+    with pytest.raises(UnhandledJobError):
+        found.find(job("other", "letters"))
+
+
 def test_a_model_in_the_annotation_validates() -> None:
     """The other annotations of the method are not looked at: they may be there for type checkers only."""
     handler = table(Mails()).find(job("model"))

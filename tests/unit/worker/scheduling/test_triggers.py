@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -10,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from upgrader.worker.scheduling.cron import CronExpression
 from upgrader.worker.scheduling.triggers import CronTicks, IntervalTicks, Manual, Trigger, latest_between
 
 BERLIN = "Europe/Berlin"
@@ -35,6 +39,41 @@ def test_every_thirty_seconds_is_not_every_second() -> None:
     start = datetime(2026, 11, 20, tzinfo=UTC)
     ticks = _next(CronTicks("*/30 * * * * *", "UTC"), start, 3)
     assert [due - start for due in ticks] == [timedelta(seconds=30 * n) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "ticks"),
+    [
+        (CronExpression.EVERY_30_SECONDS, ["20. 10:30:30", "20. 10:31:00", "20. 10:31:30"]),
+        (CronExpression.EVERY_MINUTE, ["20. 10:31:00", "20. 10:32:00", "20. 10:33:00"]),
+        (CronExpression.EVERY_5_MINUTES, ["20. 10:35:00", "20. 10:40:00", "20. 10:45:00"]),
+        (CronExpression.EVERY_HOUR, ["20. 11:00:00", "20. 12:00:00", "20. 13:00:00"]),
+        (CronExpression.EVERY_DAY_AT_3AM, ["21. 03:00:00", "22. 03:00:00", "23. 03:00:00"]),
+        (CronExpression.EVERY_WEEKDAY, ["23. 00:00:00", "24. 00:00:00", "25. 00:00:00"]),
+        (CronExpression.EVERY_WEEKEND, ["21. 00:00:00", "22. 00:00:00", "28. 00:00:00"]),
+        ("*/5 * * * *", ["20. 10:35:00", "20. 10:40:00", "20. 10:45:00"]),
+    ],
+)
+def test_named_expressions_come_when_their_names_say(expression: str, ticks: list[str]) -> None:
+    """From half past ten on a Friday."""
+    start = datetime(2026, 11, 20, 10, 30, 0, 1, tzinfo=UTC)
+    assert [f"{due:%d. %H:%M:%S}" for due in _next(CronTicks(expression, "UTC"), start, 3)] == ticks
+
+
+def test_without_a_time_zone_it_is_the_systems() -> None:
+    """As TZ says, where it does."""
+    program = (
+        "from datetime import UTC, datetime; from upgrader.worker.scheduling.triggers import CronTicks;"
+        "print(CronTicks('0 3 * * *').next_after(datetime(2026, 11, 20, tzinfo=UTC)).isoformat())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "2026-11-20T18:00:00+00:00"
 
 
 def test_weekdays_come_on_their_day() -> None:
@@ -109,7 +148,23 @@ def test_intervals_are_the_same_for_all_workers(seconds: float, moment: datetime
     ticks = _next(trigger, moment, 6)
     assert all(one < two for one, two in pairwise([moment, *ticks]))
     between = moment + (ticks[-1] - moment) * later / 51
-    assert trigger.next_after(between) == next(tick for tick in ticks if tick > between)
+    other = IntervalTicks(seconds)  # a worker that has started later
+    assert other.next_after(between) == next(tick for tick in ticks if tick > between)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ticks"),
+    [
+        (30, ["10:30:30", "10:31:00", "10:31:30"]),
+        (300, ["10:35:00", "10:40:00", "10:45:00"]),
+        (86_400, ["00:00:00"] * 3),
+        (2.5, ["10:30:07", "10:30:10", "10:30:12"]),
+    ],
+)
+def test_intervals_are_counted_from_the_epoch(seconds: float, ticks: list[str]) -> None:
+    """Not from the start of a worker: every 300 seconds is at :00, :05, …"""
+    start = datetime(2026, 11, 20, 10, 30, 7, 1, tzinfo=UTC)
+    assert [f"{due:%H:%M:%S}" for due in _next(IntervalTicks(seconds), start, 3)] == ticks
 
 
 @pytest.mark.parametrize("seconds", [0.1, 0.7, 1, 30, 86_400])

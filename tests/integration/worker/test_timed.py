@@ -1,0 +1,218 @@
+"""Jobs with a timeout: in a child process, which is killed, or cancelled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.schedulers import Schedulers
+from tests.support.server import wait_until
+from upgrader.errors import LoadingError
+from upgrader.settings import Settings
+from upgrader.worker import scheduled_job
+from upgrader.worker.scheduling.jobs import DiscoveredScheduledJob
+from upgrader.worker.scheduling.scheduler import Scheduler
+from upgrader.worker.scheduling.timed import ChildFailedError, JobTimeoutError
+
+TIMED = """
+import os, subprocess, sys, time, logging
+from upgrader.worker import current_job, scheduled_job
+
+class Refused(Exception):
+    def __init__(self, one, two):
+        super().__init__(f"{one} {two}")
+
+class Timed:
+    @scheduled_job(timeout=30, description="in a child")
+    def quick(self):
+        logging.getLogger("mine").warning("logged %s", 1, extra={"order": 7})
+        print("printed")
+        return {"pid": os.getpid(), "job": current_job().name, "group": os.getpgid(0)}
+
+    @scheduled_job(timeout=0.5)
+    def hangs(self):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with open("pids", "w") as file:
+            file.write(f"{os.getpid()} {child.pid}")
+        while True:
+            pass
+
+    @scheduled_job(timeout=30)
+    def raises(self):
+        raise KeyError("missing")
+
+    @scheduled_job(timeout=30)
+    def raises_strangely(self):
+        raise Refused(1, 2)
+
+    @scheduled_job(timeout=30)
+    def dies(self):
+        os.kill(os.getpid(), 9)
+
+    @scheduled_job(timeout=30)
+    def leaves_one_behind(self):
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+        with open("pids", "w") as file:
+            file.write(f"{os.getpid()} {child.pid}")
+        os._exit(3)
+
+    @scheduled_job(timeout=500)
+    def goes_on(self):
+        with open("going", "w") as file:
+            file.write(str(os.getpid()))
+        while True:
+            pass
+
+    @scheduled_job(timeout=0.3)
+    async def sleeps(self):
+        import asyncio
+        try:
+            await asyncio.sleep(600)
+        except asyncio.CancelledError:
+            open("cancelled", "w").close()
+            raise
+"""
+
+
+@pytest.fixture
+def timed(
+    tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Scheduler, dict[str, DiscoveredScheduledJob]]]:
+    """A scheduler of jobs with timeouts, loaded from a directory as a worker does."""
+    from upgrader.worker.discovery import discover
+    from upgrader.worker.ground import open_ground
+    from upgrader.worker.scheduling.jobs import resolve
+    from upgrader.worker.scheduling.opening import scheduler_on
+
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "timed.py").write_text(TIMED, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found = discover(["jobs"], base=tmp_path)
+    settings = Settings.model_validate({"database_url": database_url, "worker": {"queue_enabled": False}})
+    with open_ground(settings) as ground, scheduler_on(ground, resolve(found.jobs)) as made:
+        yield made, {job.name: job for job in found.jobs}
+
+
+def test_a_job_with_a_timeout_runs_in_a_child(
+    timed: tuple[Scheduler, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its result comes back, and what it logs and prints; it has a process group of its own."""
+    caplog.set_level("INFO")
+    run = timed[0].trigger_now("Timed.quick")
+    assert run.error is None
+    assert run.result["pid"] != os.getpid()
+    assert run.result["job"] == "Timed.quick"
+    assert run.result["group"] == run.result["pid"]
+    told = [(record.name, record.getMessage()) for record in caplog.records]
+    assert ("mine", "logged 1") in told
+    assert ("upgrader.worker.output", "printed") in told
+    assert next(record for record in caplog.records if record.name == "mine").__dict__["order"] == 7
+
+
+def test_a_timeout_really_ends_it(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:
+    """A busy loop, and the process that it has started: both are gone."""
+    started = time.monotonic()
+    run = timed[0].trigger_now("Timed.hangs")
+    assert isinstance(run.error, JobTimeoutError)
+    assert time.monotonic() - started < 20
+    pids = (tmp_path / "pids").read_text().split()
+    wait_until(lambda: not any(_is_running(int(pid)) for pid in pids))
+
+
+def test_a_coroutine_is_cancelled_at_its_timeout(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:
+    run = timed[0].trigger_now("Timed.sleeps")
+    assert isinstance(run.error, JobTimeoutError)
+    assert "was cancelled after 0.3 s" in str(run.error)
+    assert 0.3 <= run.seconds < 20
+    assert (tmp_path / "cancelled").exists()
+
+
+def test_what_is_raised_in_a_child_comes_back(timed: tuple[Scheduler, Any]) -> None:
+    """As it is, or as text where it cannot be pickled; a death is told, too."""
+    run = timed[0].trigger_now("Timed.raises")
+    assert repr(run.error) == "KeyError('missing')"
+    assert "in raises" in "".join(getattr(run.error, "__notes__", []))
+    strange = timed[0].trigger_now("Timed.raises_strangely")
+    assert isinstance(strange.error, ChildFailedError)
+    assert str(strange.error) == "Refused: 1 2"
+    dead = timed[0].trigger_now("Timed.dies")
+    assert "SIGKILL" in str(dead.error)
+
+
+def test_what_a_dead_child_has_started_ends_with_it(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:
+    """Else it would go on beside the next try."""
+    run = timed[0].trigger_now("Timed.leaves_one_behind")
+    assert "exit code 3" in str(run.error)
+    pids = (tmp_path / "pids").read_text().split()
+    wait_until(lambda: not any(_is_running(int(pid)) for pid in pids))
+
+
+def test_a_timeout_that_could_end_nothing_is_refused(scheduler: Schedulers) -> None:
+    """A class within a function: the child process could not find it. A coroutine needs no child."""
+
+    class Local:
+        @scheduled_job(timeout=5)
+        def local(self) -> None: ...
+
+    class Cancellable:
+        @scheduled_job(timeout=5)
+        async def local(self) -> str:
+            return "ran"
+
+    with pytest.raises(LoadingError) as raised, scheduler(Local):
+        pass
+    assert "cannot find it" in raised.value.problems[0].message
+    with scheduler(Cancellable) as made:
+        assert made.trigger_now("Cancellable.local").result == "ran"
+
+
+def test_a_child_ends_with_its_worker(tmp_path: Path, database_url: str) -> None:
+    """A worker is SIGKILLed while a job runs in its child: the child is not left behind."""
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "jobs" / "timed.py").write_text(TIMED.replace("timeout=0.5", "timeout=500"), encoding="utf-8")
+    program = """
+import sys
+from pathlib import Path
+from upgrader.settings import Settings
+from upgrader.worker.discovery import discover
+from upgrader.worker.ground import open_ground
+from upgrader.worker.scheduling.opening import scheduler_on
+from upgrader.worker.scheduling.jobs import resolve
+settings = Settings.model_validate({"database_url": sys.argv[1], "worker": {"queue_enabled": False}})
+jobs = resolve(discover(["jobs"], base=Path.cwd()).jobs)
+with open_ground(settings) as ground, scheduler_on(ground, jobs) as made:
+    made.trigger_now("Timed.hangs")
+"""
+    worker = subprocess.Popen([sys.executable, "-c", program, database_url], cwd=tmp_path)
+    try:
+        wait_until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text() != "")
+    finally:
+        worker.kill()
+        worker.wait()
+    pids = (tmp_path / "pids").read_text().split()
+    wait_until(lambda: not any(_is_running(int(pid)) for pid in pids))
+
+
+def test_stopping_ends_what_does_not(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:
+    """A child that goes on past the time is killed, and named; nothing is left of it."""
+    made = timed[0]
+    runs: list[Any] = []
+    made._spawn("Timed.goes_on", lambda: runs.append(made.trigger_now("Timed.goes_on")))
+    wait_until(lambda: (tmp_path / "going").exists() and (tmp_path / "going").read_text() != "")
+    assert made.stop(timeout_seconds=0.2) == ("Timed.goes_on",)
+    assert not _is_running(int((tmp_path / "going").read_text()))
+    assert "SIGKILL" in str(runs[0].error)
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
