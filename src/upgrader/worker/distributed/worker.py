@@ -6,8 +6,10 @@ import threading
 import time
 from collections.abc import Mapping
 
+import psycopg
+
 from upgrader.api import Upgrader
-from upgrader.errors import DatabaseUnavailableError, OperatorError
+from upgrader.errors import ConnectionLostError, DatabaseUnavailableError, OperatorError
 from upgrader.worker.decorators import queue_job_handler, queue_worker
 from upgrader.worker.distributed.membership import Answer, Membership, Says
 from upgrader.worker.distributed.names import QUEUE, TAKE_PART
@@ -79,8 +81,9 @@ class Participation:
     def _join(self, member: Membership) -> Answer:
         try:
             return member.join()
-        except DatabaseUnavailableError as error:  # it may be there again in a moment
-            self._say(f"takes no part in run {member.run_id}: {error.message}")
+        except (DatabaseUnavailableError, ConnectionLostError, psycopg.OperationalError) as error:
+            # It may be there again in a moment, or the run has just ended, and the sessions of its members with it.
+            self._say(f"takes no part in run {member.run_id}: {' '.join(str(error).split())}")
             time.sleep(_REST_SECONDS)
             return Answer.OVER
         except OperatorError as error:  # commands that cannot be loaded, for example
