@@ -159,8 +159,9 @@ def test_a_worker_does_not_take_itself_to_be_dead(ground: QueueGround) -> None:
     assert len(mails.seen) == 1
 
 
-def test_others_are_given_the_time_to_say_that_they_live(ground: QueueGround) -> None:
-    """A database that was away has heard nobody: whoever comes back first does not take the jobs of all others."""
+@pytest.mark.parametrize("away_seconds", [60.0, 0.0], ids=["it was there before", "it comes now"])
+def test_others_are_given_the_time_to_say_that_they_live(ground: QueueGround, away_seconds: float) -> None:
+    """A database that was away has heard nobody: whoever is back first does not take the jobs of all others."""
     now = 1_000.0
     ground.queue.add("mails", "send")
     ground.start()
@@ -176,7 +177,7 @@ def test_others_are_given_the_time_to_say_that_they_live(ground: QueueGround) ->
             await manager.register_worker()
             await upkeep.say_alive()
             counts = []
-            for seconds in (60.0, 1.0, 1.0, 1.0):  # away for a minute, then back
+            for seconds in (away_seconds, 1.0, 1.0, 1.0):
                 now += seconds
                 counts.append(await upkeep.rescue())
         return counts

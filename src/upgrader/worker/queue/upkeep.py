@@ -126,8 +126,9 @@ class Upkeep:
         await self._run(_ALIVE, worker_id=self._manager.worker_id)
         now, before = self._clock(), self._said_alive
         self._said_alive = now
-        if before is not None and now - before > self._settings.stalled_seconds:
-            # The database was away, and heard nobody: the others are given the time to say that they live.
+        if before is None or now - before > self._settings.stalled_seconds:
+            # The database was away and heard nobody, or may have been before this worker came: the others are given
+            # the time to say that they live.
             self._looks_from = now + self._settings.stalled_seconds
 
     async def rescue(self) -> int:

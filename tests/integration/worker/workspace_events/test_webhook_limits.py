@@ -117,6 +117,24 @@ def test_without_the_database(url: str, caplog: pytest.LogCaptureFixture) -> Non
     assert [record.message[: len(told)] for record in caplog.records] == [told]
 
 
+def test_whom_others_overtake_each_time(
+    url: str, connection: psycopg.Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It counts for itself, says so once, and counts with the others as soon as they let it."""
+
+    def overtaken(place: Place, _: float) -> None:
+        connection.execute("update upgrader_worker.webhook_place set version = version + 1")
+        place.free_at += 1
+
+    with places(url) as mine, caplog.at_level(logging.WARNING):
+        mine.change("a", overtaken)
+        mine.change("a", overtaken)
+        assert mine.change("a", lambda place, _: place.free_at) == 0
+    assert [record.message for record in caplog.records] == [
+        "limits of webhooks hold in this process alone for the time being: other workers were quicker each time"
+    ]
+
+
 def test_what_nobody_uses_is_forgotten(url: str, connection: psycopg.Connection) -> None:
     """Endpoints that are gone leave no rows; no URL stands in them."""
     with places(url) as mine:

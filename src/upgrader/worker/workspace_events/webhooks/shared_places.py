@@ -75,6 +75,7 @@ class SharedPlaces:
                 return told[0]
             rests += 1
             if rests == _MOST_TRIES:
+                self._tell("other workers were quicker each time")
                 return self._otherwise.change(endpoint, change)
             time.sleep(random.uniform(0.0, _LONGEST_REST_SECONDS))
 
@@ -97,7 +98,7 @@ class SharedPlaces:
         written = driver.execute(self._write, [json.dumps(asdict(place)), key, version])
         return (given,) if written.rowcount == 1 else None
 
-    def _tell(self, error: Exception) -> None:
+    def _tell(self, error: Exception | str) -> None:
         now = time.monotonic()
         if self._told_at is None or now - self._told_at > _TELL_AGAIN_SECONDS:
             self._told_at = now
