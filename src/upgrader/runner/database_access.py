@@ -170,17 +170,10 @@ class DatabaseAccess:
             # Another name: what is done on it says nothing of whether the run is silent.
             controlling = replace(connector, application_name=f"{connector.application_name}/control")
             control = CommandSession(controlling, on_connect=lock.on_connect)
-            commanding = replace(
-                connector, settings=session_settings(self.run_settings), keeps_date_style=True
-            )
+            stack.callback(control.close)
             # The control connection is not opened yet.
             lanes = jobs.count or most_lanes(inspector.connections_left(lock.driver) - 1)
-            sessions = [CommandSession(commanding, on_connect=lock.on_connect) for _ in range(lanes)]
-            stack.callback(control.close)
-            for session in sessions:
-                stack.callback(session.close)
-            self._cancel = lambda: cancel_all(sessions)
-            stack.callback(setattr, self, "_cancel", None)
+            first, *more = self._lane_sessions(stack, connector, lanes, on_connect=lock.on_connect)
             store = SqlHistoryStore(lambda: control.driver, self.settings.history_schema)
             findings += self._admitted(inspector.under_the_lock(lock.driver))
             # Once this run has the fence while it still has the lock, no other one begins before its end.
@@ -189,7 +182,6 @@ class DatabaseAccess:
             asks = AsideConnection(control.driver, settings=WATCH_SETTINGS)
             watch = LockWatch(asks, self.emit, self.stop, self.redactor.redact)
             stack.callback(watch.close)
-            first, *more = sessions
             yield OpenRun(
                 run_id,
                 lock,
@@ -204,6 +196,18 @@ class DatabaseAccess:
                 jobs,
                 stack.callback,
             )
+
+    def _lane_sessions(
+        self, stack: ExitStack, connector: Connector, count: int, *, on_connect: str
+    ) -> list[CommandSession]:
+        """Make the sessions of commands, which a second signal cancels; each connects when it is needed."""
+        commanding = replace(connector, settings=session_settings(self.run_settings), keeps_date_style=True)
+        sessions = [CommandSession(commanding, on_connect=on_connect) for _ in range(count)]
+        for session in sessions:
+            stack.callback(session.close)
+        self._cancel = lambda: cancel_all(sessions)
+        stack.callback(setattr, self, "_cancel", None)
+        return sessions
 
     def preflight(self) -> PreflightReport:
         """Look at the database as before a run; writes nothing, takes no lock."""

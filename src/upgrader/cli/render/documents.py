@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 
     from upgrader.api import PlanReport
     from upgrader.model import Attempt, PreflightFinding, Quarantine, Step
-    from upgrader.runner.result import RunReport, StepResult, TooManyFailures
+    from upgrader.runner.result import (
+        RunReport,
+        SegmentResult,
+        StepResult,
+        StepSummary,
+        TooManyFailures,
+        WorkerShare,
+    )
     from upgrader.sequence.plan import PlannedVersion, QuarantinedWorkspace, Refusal, Stop
     from upgrader.version import ApplicationVersion
 
@@ -65,29 +72,8 @@ def run_document(report: RunReport, exit_code: int) -> Document:
         "direction": report.direction.value,
         "completed": report.completed if is_up else 0,
         "reverted": 0 if is_up else report.completed,
-        "steps": [
-            {
-                **step_fields(summary.step),
-                "completed": summary.completed if is_up else 0,
-                "reverted": 0 if is_up else summary.completed,
-                "failed": summary.failed,
-                "skipped": summary.skipped,
-                "seconds": round(summary.seconds, 3),
-                **wait_fields(summary),
-            }
-            for summary in report.steps.values()
-        ],
-        "segments": [
-            {
-                "version": segment.version.text,
-                "total": segment.total,
-                "done": segment.done,
-                "failed": segment.failed,
-                "skipped": segment.skipped,
-                "left_out": segment.left_out,
-            }
-            for segment in report.segments.values()
-        ],
+        "steps": [_step_total(summary, is_up=is_up) for summary in report.steps.values()],
+        "segments": [_segment(segment) for segment in report.segments.values()],
         "failures": [_failure(failure) for failure in report.failures],
         "skipped": [_failure(skipped) for skipped in report.skipped],
         "too_many_failures": _too_many(report.too_many_failures),
@@ -113,20 +99,44 @@ def run_document(report: RunReport, exit_code: int) -> Document:
             "highest": report.highest_lanes,
             "last": report.last_lanes,
         },
-        "workers": [
-            {
-                "name": one.name,
-                "lanes": one.lanes,
-                "workspaces": one.workspaces,
-                "steps": one.steps,
-                "failed": one.failed,
-                "seconds": round(one.seconds, 3),
-                "workspaces_per_second": round(one.rate, 3),
-                "end": one.end,
-                "note": one.note,
-            }
-            for one in report.workers
-        ],
+        "workers": [_worker(one) for one in report.workers],
+    }
+
+
+def _step_total(summary: StepSummary, *, is_up: bool) -> Document:
+    return {
+        **step_fields(summary.step),
+        "completed": summary.completed if is_up else 0,
+        "reverted": 0 if is_up else summary.completed,
+        "failed": summary.failed,
+        "skipped": summary.skipped,
+        "seconds": round(summary.seconds, 3),
+        **wait_fields(summary),
+    }
+
+
+def _segment(segment: SegmentResult) -> Document:
+    return {
+        "version": segment.version.text,
+        "total": segment.total,
+        "done": segment.done,
+        "failed": segment.failed,
+        "skipped": segment.skipped,
+        "left_out": segment.left_out,
+    }
+
+
+def _worker(one: WorkerShare) -> Document:
+    return {
+        "name": one.name,
+        "lanes": one.lanes,
+        "workspaces": one.workspaces,
+        "steps": one.steps,
+        "failed": one.failed,
+        "seconds": round(one.seconds, 3),
+        "workspaces_per_second": round(one.rate, 3),
+        "end": one.end,
+        "note": one.note,
     }
 
 
