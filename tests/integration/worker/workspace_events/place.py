@@ -60,6 +60,25 @@ class Membership(Base):
     person: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
 
 
+class Document(Base):
+    __tablename__ = "document"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    title: Mapped[str]
+    subtitle: Mapped[str | None]
+    version: Mapped[int] = mapped_column()
+    changed: Mapped[bool] = mapped_column(default=False, onupdate=True)
+    pages: Mapped[list[Page]] = relationship(lazy="joined")
+    __mapper_args__ = {"version_id_col": version}
+
+
+class Page(Base):
+    __tablename__ = "page"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    document_id: Mapped[int] = mapped_column(ForeignKey("document.id"))
+
+
 class Vehicle(Base):
     __tablename__ = "vehicle"
     __mapper_args__ = {"polymorphic_on": "kind", "polymorphic_identity": "vehicle"}

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, bindparam, delete, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session, aliased, sessionmaker
 
 from tests.integration.worker.workspace_events.place import (
     DeliveryVan,
+    Document,
     Person,
     Pet,
     Told,
@@ -21,6 +23,7 @@ from tests.integration.worker.workspace_events.place import (
 from tests.support.server import PostgresServer
 from upgrader.worker.workspace_events.batch import UNKNOWN, Change, RecordEvent
 from upgrader.worker.workspace_events.tracked import field
+from upgrader.worker.workspace_events.tracking import track_events
 
 Maker = sessionmaker[Session]
 
@@ -265,6 +268,23 @@ def test_the_workspace_of_the_records(engine: Engine, told: Told) -> None:
     )
 
 
+def test_the_workspace_of_records_whose_statement_does_not_say_it(engine: Engine, told: Told) -> None:
+    """It is asked for: an event without a workspace would be the instance's."""
+    with (
+        tracked_sessions(engine, told, workspace_id=field("workspace_id")) as maker,
+        maker.begin() as session,
+    ):
+        session.execute(insert(Person), [{"id": 1, "name": "A", "workspace_id": "w1"}])
+        session.execute(insert(Person), [{"id": 2, "name": "A", "workspace_id": "w2"}])
+        session.execute(update(Person), [{"id": 1, "name": "B"}, {"id": 2, "name": "B"}])
+    with tracked_sessions(engine, told, workspace_id=field("kind")) as maker, maker.begin() as session:
+        session.add(DeliveryVan(id=1, load=900))
+        session.flush()
+        session.execute(update(DeliveryVan).values(load=1000))
+    updated = [(batch.name, batch.workspace_id) for batch in told.batches if batch.name.endswith("updated")]
+    assert updated == [("person.updated", "w1"), ("person.updated", "w2"), ("delivery_van.updated", "van")]
+
+
 def test_deferred_and_renamed_columns(sessions: Maker, told: Told) -> None:
     """A deferred column is not read for this; fields go by the names of the class."""
     with sessions.begin() as session:
@@ -291,6 +311,84 @@ def test_inheritance(sessions: Maker, told: Told) -> None:
         {"id": 1, "kind": UNKNOWN, "wheels": UNKNOWN, "load": 1000},
     )
     assert (vehicle.name, vehicle.events[0].after["wheels"]) == ("vehicle.updated", 6)
+
+
+def test_many_sets_of_values_for_a_statement_of_cores(people: Session, told: Told) -> None:
+    """Which rows it changes nobody is told; so nothing is invented."""
+    statement = update(Person).where(Person.id == bindparam("wanted")).values(name=bindparam("given"))
+    rows = [{"wanted": 1, "given": "X"}, {"wanted": 2, "given": "Y"}]
+    people.execute(
+        statement, rows, execution_options={"dml_strategy": "core_only", "synchronize_session": None}
+    )
+    people.execute(update(Person), [{"id": 3}])
+    people.commit()
+    assert told.names == []
+    assert people.scalars(select(Person.name).order_by(Person.id)).all() == ["X", "Y", "P3"]
+
+
+def test_two_trackings_of_the_same_sessions(sessions: Maker, told: Told, server: PostgresServer) -> None:
+    """Each is told the same; the caller still has what a result has without them."""
+    other = Told()
+    tracking = track_events(
+        sessions,
+        workspace_id="acme",
+        emitter=other.emitter,
+        excluded_fields=["name"],
+        soft_delete_field="deleted_at",
+    )
+    with sessions.begin() as session:
+        assert session.execute(insert(Person).values(name="A")).inserted_primary_key == (1,)  # type: ignore[attr-defined]
+        assert session.query(Person).update({"age": 5}) == 1
+        read = select(Person).from_statement(update(Person).values(age=6).returning(Person))
+        assert [one.id for one in session.scalars(read)] == [1]
+        written = session.execute(_ada_again())
+        assert written.inserted_primary_key == (1,)  # type: ignore[attr-defined]
+        assert session.execute(delete(Person)).rowcount == 1  # type: ignore[attr-defined]
+    tracking.stop()
+    names = ["created", "updated", "updated", "upserted", "destroyed"]
+    assert [batch.name for batch in told.batches] == [batch.name for batch in other.batches]
+    assert told.names == [f"person.{name}" for name in names]
+    for one in (told, other):
+        events = [batch.events[0] for batch in one.batches]
+        assert [event.after and event.after["age"] for event in events] == [None, 5, 6, 7, None]
+        old = [_old(server, value) for value in (None, 5, 6)]
+        assert [event.before["age"] for event in events[1:4]] == old
+
+
+def test_an_upsert_gives_the_key(people: Session, told: Told) -> None:
+    """One of a single record has it, as without anybody who listens."""
+    assert people.execute(_ada_again()).inserted_primary_key == (1,)  # type: ignore[attr-defined]
+    people.commit()
+    assert told.ids == [("person.upserted", [1])]
+
+
+def _ada_again() -> Any:
+    return (
+        upsert(Person)
+        .values(id=1, name="A", age=7)
+        .on_conflict_do_update(index_elements=[Person.id], set_={"age": 7})
+    )
+
+
+def test_an_alias(people: Session, told: Told) -> None:
+    """A statement may call its table by another name."""
+    other = aliased(Person)
+    people.execute(update(other).where(other.id == 1).values({other.name: "X"}))
+    people.execute(delete(other).where(other.id == 2))  # SQLAlchemy cannot give this one a RETURNING
+    people.execute(delete(other).where(other.id == 3), execution_options={"synchronize_session": False})
+    people.commit()
+    assert told.ids == [("person.updated", [1]), ("person.destroyed", [3])]
+    assert told.batches[0].events[0].updated_fields == ("name",)
+    assert people.scalars(select(Person.id)).all() == [1]
+
+
+def test_records_whose_collections_are_loaded_along(people: Session, told: Told) -> None:
+    """The caller decides what to do with rows that might be there twice."""
+    added = insert(Document).returning(Document)
+    rows = [{"id": number, "title": "A", "version": 1} for number in (1, 2, 3)]
+    assert {one.id for one in people.scalars(added, rows).unique()} == {1, 2, 3}
+    people.commit()
+    assert [len(batch.events) for batch in told.batches] == [3]
 
 
 def test_a_statement_that_shall_not_be_told(people: Session, told: Told) -> None:
