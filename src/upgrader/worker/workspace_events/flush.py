@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import ClauseElement
 from sqlalchemy.orm import InstanceState, Session, UOWTransaction
 from sqlalchemy.orm.attributes import get_history
-from sqlalchemy.orm.base import PassiveFlag
+from sqlalchemy.orm.base import LoaderCallableStatus, PassiveFlag
 from sqlalchemy.orm.exc import DetachedInstanceError, ObjectDeletedError
 
 from upgrader.worker.workspace_events.batch import UNKNOWN, EventAction, RecordEvent, WorkspaceEventBatch
 from upgrader.worker.workspace_events.grouping import Batches
 from upgrader.worker.workspace_events.tracked import Tracked, TrackedClass, frozen
 
-Expressions = Mapping[InstanceState[Any], Mapping[str, Any]]
-"""Fields that were set to SQL expressions, with their old values, by record."""
+OldValues = Mapping[InstanceState[Any], Mapping[str, Any]]
+"""Values of fields before a flush, by record."""
 
 Flushed = list[tuple[TrackedClass, WorkspaceEventBatch[Any]]]
 """What a flush has done, with the classes of which it tells."""
@@ -27,19 +28,36 @@ _NO_LOADING = PassiveFlag.PASSIVE_NO_INITIALIZE
 _log = logging.getLogger("upgrader.events")
 
 
-def assigned_expressions(session: Session) -> Expressions:
-    """Give the fields of changed records that are set to SQL expressions, before a flush.
+@dataclass(frozen=True, slots=True)
+class BeforeFlush:
+    """What only stands in changed records before a flush.
 
-    The flush expires them, and nothing tells any more that they were changed.
+    Attributes:
+        expressions: fields that were set to SQL expressions, with their old values. The flush expires them, and
+            nothing tells any more that they were changed.
+        overwritten: fields that every update sets by itself. The flush puts the new value where the old one was.
     """
-    found: dict[InstanceState[Any], dict[str, Any]] = {}
+
+    expressions: OldValues = field(default_factory=dict)
+    overwritten: OldValues = field(default_factory=dict)
+
+
+def look_before_flush(session: Session, tracked: Tracked) -> BeforeFlush:
+    """Note what the flush that is about to begin leaves no trace of."""
+    expressions: dict[InstanceState[Any], dict[str, Any]] = {}
+    overwritten: dict[InstanceState[Any], dict[str, Any]] = {}
     for record in session.dirty:
         state: InstanceState[Any] = record._sa_instance_state
+        cls = tracked.of(state.mapper)
+        if cls is None:
+            continue
         values = state.dict
         for key in state.committed_state:
-            if isinstance(values.get(key), ClauseElement):
-                found.setdefault(state, {})[key] = _old_value(record, key)
-    return found
+            if _is_expression(values.get(key)):
+                expressions.setdefault(state, {})[key] = _old_value(record, key)
+        if cls.set_by_flushes:
+            overwritten[state] = {key: values[key] for key in cls.set_by_flushes if key in values}
+    return BeforeFlush(expressions, overwritten)
 
 
 def flushed_batches(
@@ -48,20 +66,20 @@ def flushed_batches(
     tracked: Tracked,
     *,
     wants: Callable[[str], bool],
-    expressions: Expressions = MappingProxyType({}),
+    before: BeforeFlush,
 ) -> Flushed:
     """Give what a flush that is just about to end has done, one batch per kind, action and workspace."""
-    return _Flush(session, tracked, wants, expressions).read(context)
+    return _Flush(session, tracked, wants, before).read(context)
 
 
 class _Flush:
     def __init__(
-        self, session: Session, tracked: Tracked, wants: Callable[[str], bool], expressions: Expressions
+        self, session: Session, tracked: Tracked, wants: Callable[[str], bool], before: BeforeFlush
     ) -> None:
         self._session = session
         self._tracked = tracked
         self._wants = wants
-        self._expressions = expressions
+        self._before = before
         self._batches = Batches()
         self._workspace: str | None = None
         self._workspace_is_known = False
@@ -98,7 +116,7 @@ class _Flush:
         values = state.dict
         unset = {key: UNKNOWN if key in state.expired_attributes else None for key in cls.unset(values)}
         told = RecordEvent(cls.record_id(values), None, _snapshot({**values, **unset}, cls.fields), ())
-        self._batches.add(cls, EventAction.CREATED, self._workspace_of(state, cls), told)
+        self._batches.add(cls, EventAction.CREATED, self._workspace_of(state, cls, values), told)
 
     def _updated(self, state: InstanceState[Any], cls: TrackedClass) -> None:
         changed = self._changed(state, cls)
@@ -111,15 +129,16 @@ class _Flush:
         if not self._wants(cls.names[action]):
             return
         told = RecordEvent(
-            _identity(state, cls), MappingProxyType(before), MappingProxyType(after), tuple(changed)
+            _identity(state, cls, values), MappingProxyType(before), MappingProxyType(after), tuple(changed)
         )
-        self._batches.add(cls, action, self._workspace_of(state, cls), told)
+        self._batches.add(cls, action, self._workspace_of(state, cls, values), told)
 
     def _gone(self, state: InstanceState[Any], cls: TrackedClass) -> None:
         if not self._wants(cls.names[cls.gone]) or state.key is None:
             return
-        told = RecordEvent(_identity(state, cls), _snapshot(state.dict, cls.fields), None, ())
-        self._batches.add(cls, cls.gone, self._workspace_of(state, cls), told)
+        values = _stored(state)
+        told = RecordEvent(_identity(state, cls, values), _snapshot(values, cls.fields), None, ())
+        self._batches.add(cls, cls.gone, self._workspace_of(state, cls, values), told)
 
     def _changed(self, state: InstanceState[Any], cls: TrackedClass) -> dict[str, Any]:
         """Give the fields that changed, with what they held before."""
@@ -132,25 +151,34 @@ class _Flush:
                     history = get_history(record, key, _NO_LOADING)
                     if history.added or history.deleted:
                         changed[key] = history.deleted[0] if history.deleted else UNKNOWN
-        for key, old in self._expressions.get(state, {}).items():
+        for key, old in self._before.expressions.get(state, {}).items():
             if key in cls.fields:
                 changed[key] = old
-        if changed:
-            for key in cls.set_by_updates:
-                if key not in state.dict:
-                    changed.setdefault(key, UNKNOWN)
+        if changed and cls.set_by_flushes:
+            overwritten = self._before.overwritten.get(state, {})
+            for key in cls.set_by_flushes:
+                was, is_ = overwritten.get(key, UNKNOWN), state.dict.get(key, UNKNOWN)
+                # It is as it was where the update was one of another table of the record's.
+                if was is UNKNOWN or is_ is UNKNOWN or was != is_:
+                    changed.setdefault(key, was)
         return changed
 
-    def _workspace_of(self, state: InstanceState[Any], cls: TrackedClass) -> str | None:
+    def _workspace_of(
+        self, state: InstanceState[Any], cls: TrackedClass, values: Mapping[str, Any]
+    ) -> str | None:
         if cls.workspace_field is None:
             if not self._workspace_is_known:
                 self._workspace = self._tracked.workspace_of_session(self._session)
                 self._workspace_is_known = True
             return self._workspace
-        value = state.dict.get(cls.workspace_field, UNKNOWN)
+        value = values.get(cls.workspace_field, UNKNOWN)
         if value is UNKNOWN:
             value = _loaded(state, cls.workspace_field)
         return None if value is None else str(value)
+
+
+def _is_expression(value: object) -> bool:
+    return isinstance(value, ClauseElement) or hasattr(value, "__clause_element__")
 
 
 def _old_value(record: object, key: str) -> Any:
@@ -162,9 +190,16 @@ def _snapshot(values: Mapping[str, Any], fields: Iterable[str]) -> Mapping[str, 
     return MappingProxyType({key: frozen(values.get(key, UNKNOWN)) for key in fields})
 
 
-def _identity(state: InstanceState[Any], cls: TrackedClass) -> Any:
-    """Give the primary key of a record that was there: as it is now, or as it was where that is not loaded."""
-    values = state.dict
+def _stored(state: InstanceState[Any]) -> dict[str, Any]:
+    """Give what a row held that is gone: changes of its record were never written."""
+    values = dict(state.dict)
+    for key, old in state.committed_state.items():
+        values[key] = UNKNOWN if isinstance(old, LoaderCallableStatus) else old
+    return values
+
+
+def _identity(state: InstanceState[Any], cls: TrackedClass, values: Mapping[str, Any]) -> Any:
+    """Give the primary key of a record that was there, or as it was at first where it is not among the values."""
     if all(key in values for key in cls.keys):
         return cls.record_id(values)
     assert state.key is not None

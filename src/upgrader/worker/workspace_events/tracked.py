@@ -44,6 +44,7 @@ class TrackedClass:
         workspace_field: the attribute with the workspace's id, if it is one.
         names: of the events, by action.
         set_by_updates: fields that the database or the mapping sets anew with every update.
+        set_by_flushes: those, and the version of a record, which only a flush counts up.
     """
 
     mapper: Mapper[Any]
@@ -55,6 +56,7 @@ class TrackedClass:
     workspace_field: str | None
     names: Mapping[EventAction, str]
     set_by_updates: tuple[str, ...]
+    set_by_flushes: tuple[str, ...]
 
     def record_id(self, values: Mapping[str, Any]) -> Any:
         """Give the primary key: a value, or a tuple where it has several columns."""
@@ -126,6 +128,8 @@ class Tracked:
             if any(isinstance(column, Column) for column in attribute.columns)
         }
         told = tuple(key for key in columns if key not in self.excluded_fields)
+        set_by_updates = tuple(key for key in told if _is_set_by_updates(columns[key]))
+        version = _version_of(mapper)
         source = self.workspace_id
         return TrackedClass(
             mapper=mapper.base_mapper,
@@ -138,7 +142,10 @@ class Tracked:
             if isinstance(source, FieldOfRecord) and source.name in columns
             else None,
             names={action: event_name(name, action) for action in EventAction},
-            set_by_updates=tuple(key for key in told if _is_set_by_updates(columns[key])),
+            set_by_updates=set_by_updates,
+            set_by_flushes=(*set_by_updates, version)
+            if version in told and version not in set_by_updates
+            else set_by_updates,
         )
 
 
@@ -159,6 +166,11 @@ def _name_of(cls: type) -> str:
 
 def _is_set_by_updates(column: Column[Any] | None) -> bool:
     return column is not None and (column.onupdate is not None or column.server_onupdate is not None)
+
+
+def _version_of(mapper: Mapper[Any]) -> str | None:
+    column = mapper.version_id_col
+    return None if column is None else mapper.get_property_by_column(column).key
 
 
 def _column_in(attribute: ColumnProperty[Any], table: object) -> Column[Any] | None:

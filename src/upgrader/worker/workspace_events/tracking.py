@@ -5,7 +5,8 @@ session's connection, so that a rollback of the transaction or of a savepoint ta
 are called after the commit.
 
 What it cannot see: statements of Core and raw SQL, the legacy `Session.bulk_…` methods, what triggers and foreign
-keys with ON DELETE do, and savepoints that are rolled back by raw SQL.
+keys with ON DELETE do, savepoints that are rolled back by raw SQL, and a DELETE of an alias that SQLAlchemy
+synchronises the session with.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, UOWTran
 from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
 from upgrader.worker.workspace_events.bulk import BulkStatement
 from upgrader.worker.workspace_events.emitter import WorkspaceEventEmitter
-from upgrader.worker.workspace_events.flush import assigned_expressions, flushed_batches
+from upgrader.worker.workspace_events.flush import BeforeFlush, flushed_batches, look_before_flush
 from upgrader.worker.workspace_events.tracked import Tracked, WorkspaceIdSource
 from upgrader.worker.workspace_events.unit_of_work import UnitOfWork
 
@@ -100,12 +101,13 @@ class EventTracking:
         unit.connection = unit.connection or connection
 
     def _before_flush(self, session: Session, _context: UOWTransaction, _instances: object) -> None:
-        self._unit_of_work(session).expressions = assigned_expressions(session)
+        self._unit_of_work(session).before_flush = look_before_flush(session, self._tracked)
 
     def _after_flush(self, session: Session, context: UOWTransaction) -> None:
         unit = self._unit_of_work(session)
+        before, unit.before_flush = unit.before_flush, BeforeFlush()
         unit.flushed = flushed_batches(
-            session, context, self._tracked, wants=self._emitter.wants, expressions=unit.expressions
+            session, context, self._tracked, wants=self._emitter.wants, before=before
         )
 
     def _after_flush_postexec(self, session: Session, _context: UOWTransaction) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
-from upgrader.worker.workspace_events.flush import Expressions, Flushed
+from upgrader.worker.workspace_events.flush import BeforeFlush, Flushed
 from upgrader.worker.workspace_events.held import after_commit_of
 
 _Batch = WorkspaceEventBatch[Any]
@@ -18,14 +18,14 @@ class UnitOfWork:
     """Collects what is committed until the session's transaction ends.
 
     Attributes:
-        expressions: what the flush in progress sets by SQL expressions.
+        before_flush: what was noted before the flush in progress.
         flushed: what it has done.
         connection: the first that the session works on.
     """
 
     def __init__(self, deliver: Callable[[list[_Batch]], None]) -> None:
         """Begin with nothing."""
-        self.expressions: Expressions = {}
+        self.before_flush = BeforeFlush()
         self.flushed: Flushed = []
         self.connection: Connection | None = None
         self._deliver = deliver

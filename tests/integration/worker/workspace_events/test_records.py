@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from tests.integration.worker.workspace_events.place import (
     DeliveryVan,
+    Document,
     Membership,
     Person,
     Pet,
@@ -128,13 +129,51 @@ def test_an_sql_expression(sessions: Maker, told: Told) -> None:
 
 
 def test_a_field_that_updates_set_by_themselves(sessions: Maker, told: Told) -> None:
-    """`onupdate` in the database: it changed, and both values are unknown."""
+    """`onupdate` in the database: it changed, and what it became the database alone knows."""
     with sessions.begin() as session:
         session.add(Pet(id=1, name="Rex"))
     told.take()
     with sessions.begin() as session:
         session.get_one(Pet, 1).name = "Max"
-    assert _one(told).changes == {"name": Change("Rex", "Max"), "changed_at": Change(UNKNOWN, UNKNOWN)}
+    assert _one(told).changes == {"name": Change("Rex", "Max"), "changed_at": Change(None, UNKNOWN)}
+
+
+def test_a_version_and_a_field_that_the_mapping_sets(sessions: Maker, told: Told) -> None:
+    """A flush puts the new values where the old ones were: they are told apart all the same."""
+    with sessions.begin() as session:
+        session.add(Document(id=1, title="A"))
+    told.take()
+    with sessions.begin() as session:
+        session.get_one(Document, 1).title = "B"
+    event = _one(told)
+    assert event.changes == {
+        "title": Change("A", "B"),
+        "version": Change(1, 2),
+        "changed": Change(False, True),
+    }
+
+
+def test_a_field_that_is_set_to_another_one(sessions: Maker, told: Told) -> None:
+    """An attribute of the class is an SQL expression like any other."""
+    with sessions.begin() as session:
+        session.add(Document(id=1, title="A", subtitle="S"))
+    told.take()
+    with sessions.begin() as session:
+        session.get_one(Document, 1).title = Document.subtitle  # type: ignore[assignment] # it is allowed
+    assert _one(told).changes["title"] == Change("A", UNKNOWN)
+
+
+def test_a_record_that_is_changed_and_deleted(sessions: Maker, told: Told) -> None:
+    """What its row held is told, not what was never written."""
+    with sessions.begin() as session:
+        session.add(Document(id=1, title="A", subtitle="S"))
+    told.take()
+    with sessions.begin() as session:
+        document = session.get_one(Document, 1)
+        document.title, document.subtitle = "never written", Document.title  # type: ignore[assignment] # it is allowed
+        session.delete(document)
+    before = _one(told).before or {}
+    assert (before["title"], before["subtitle"], before["version"]) == ("A", "S", 1)
 
 
 def test_a_deferred_field_is_unknown(sessions: Maker, told: Told) -> None:
