@@ -125,8 +125,7 @@ class EventTracking:
             for batch in tell():
                 self._record(state.session, batch, state.bind_arguments)
         except BaseException:
-            # The statement is done: whoever catches this must not be able to commit it untold.
-            state.session.rollback()
+            _deactivate(state.session)
             raise
         return result
 
@@ -150,6 +149,15 @@ class EventTracking:
         unit: UnitOfWork | None = session.info.pop(self, None)
         if unit is not None:
             unit.end()
+
+
+def _deactivate(session: Session) -> None:
+    """Roll a statement back that cannot be told, as a flush that fails is rolled back.
+
+    That is: to the innermost savepoint, and the session does nothing more before its owner has rolled back, too. So
+    whoever catches the error neither commits the statement untold nor loses unknowingly what was done before it.
+    """
+    session._autobegin_t()._begin().rollback(_capture_exception=True)
 
 
 def _sync_sessions(sessions: Any) -> Any:

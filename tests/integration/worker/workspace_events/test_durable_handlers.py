@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import Engine, insert, text, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, PendingRollbackError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.integration.worker.workspace_events.place import Person, Told, tracked_sessions
@@ -154,7 +154,7 @@ def test_a_job_that_cannot_be_enqueued_fails_the_mutation(
 def test_a_bulk_statement_that_cannot_be_told_is_rolled_back(
     sessions: Maker, jobs: Jobs, engine: Engine, told: Told
 ) -> None:
-    """Whoever catches the error cannot commit the statement all the same."""
+    """Whoever catches the error cannot commit the statement all the same, as after a flush that fails."""
 
     def refuse(batch: Any, connection: Any) -> None:
         raise ValueError("not now")
@@ -165,6 +165,32 @@ def test_a_bulk_statement_that_cannot_be_told_is_rolled_back(
         session.commit()
         with pytest.raises(ValueError, match="not now"):
             session.execute(update(Person).values(name="X"))
+        with pytest.raises(PendingRollbackError):
+            session.commit()
+        session.rollback()
+    with engine.connect() as connection:
+        assert connection.execute(text("select name from person")).scalars().all() == ["Ada"]
+    assert told.names == ["person.created"]
+
+
+def test_a_bulk_statement_that_cannot_be_told_in_a_savepoint(
+    sessions: Maker, jobs: Jobs, engine: Engine, told: Told
+) -> None:
+    """Only the savepoint is rolled back: what was done before it is not lost behind its owner's back."""
+
+    def refuse(batch: Any, connection: Any) -> None:
+        raise ValueError("not now")
+
+    told.emitter.on("person.updated", refuse, in_transaction=True)
+    with sessions() as session:
+        session.add(Person(id=1, name="Ada"))
+        session.flush()
+        with pytest.raises(ValueError, match="not now"), session.begin_nested():
+            session.execute(update(Person).values(name="X"))
+        by_hand = session.begin_nested()
+        with pytest.raises(ValueError, match="not now"):
+            session.execute(update(Person).values(name="Y"))
+        by_hand.rollback()
         session.commit()
     with engine.connect() as connection:
         assert connection.execute(text("select name from person")).scalars().all() == ["Ada"]
