@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import socket
 import ssl
+import string
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
-from urllib.parse import SplitResult, urljoin
+from urllib.parse import SplitResult, quote, urljoin
 
 from upgrader.errors import UpgraderError
 from upgrader.worker.workspace_events.webhooks.addresses import (
@@ -170,7 +171,8 @@ def _exchange(
     default = _port(parts) == _PORTS[parts.scheme]
     host = str(parts.hostname)
     shown = f"[{host}]" if ":" in host else host
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    shown = shown if shown.isascii() else shown.encode("idna").decode()
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=string.punctuation)
     connection.putrequest("POST", path, skip_host=True, skip_accept_encoding=True)
     connection.putheader("Host", shown if default else f"{shown}:{_port(parts)}")
     connection.putheader("Content-Length", str(len(body)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -12,7 +13,20 @@ from upgrader.worker.workspace_events.subscriber import SubscriptionError
 from upgrader.worker.workspace_events.webhooks.addresses import Network, parse_networks
 from upgrader.worker.workspace_events.webhooks.signature import SIGNATURE_HEADER
 
-_OWN_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", SIGNATURE_HEADER.lower()}
+_OWN_HEADERS = {
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "transfer-encoding",
+    "upgrader-delivery",
+    "upgrader-event",
+    "user-agent",
+    SIGNATURE_HEADER.lower(),
+}
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
+_LONGEST_TIMEOUT_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True)
@@ -71,13 +85,20 @@ class WebhookEndpoint:
             )
         if not all(map(is_pattern, self.patterns)):
             return "one of its patterns is none", 'write names of events: "person.created", "*.created", "**"'
-        if self.timeout_seconds <= 0 or self.max_concurrency < 1 or self.max_redirects < 0:
+        is_in_time = 0 < self.timeout_seconds <= _LONGEST_TIMEOUT_SECONDS  # no number is not, either
+        if not is_in_time or self.max_concurrency < 1 or self.max_redirects < 0:
             return "one of its limits is none", "timeout_seconds and max_concurrency are positive"
-        if self.max_per_second is not None and self.max_per_second <= 0:
+        if self.max_per_second is not None and not self.max_per_second > 0:
             return "max_per_second is not positive", "leave it out for no limit"
-        for name in self.headers:
+        for name, value in self.headers.items():
             if name.lower() in _OWN_HEADERS:
                 return f"the header {name} is set by the webhook itself", "leave it out"
+            # A value may be a secret, and what is sent would say it in its error.
+            if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(str(value)):
+                return (
+                    f"the header {name!r} has characters that no header has",
+                    "a line break at the end of what was read from a file, for example: strip() it",
+                )
         try:
             parse_networks(self.allowed_networks)
         except ValueError as error:

@@ -143,6 +143,14 @@ def test_the_host_header_is_that_of_the_name(receiver: Receiver) -> None:
     assert receiver.requests[0].headers["Host"] == f"hooks.example.org:{receiver.port}"
 
 
+def test_a_url_with_letters_beyond_ascii(receiver: Receiver) -> None:
+    """It is sent as browsers send it; what is written with percent signs stays so."""
+    client = WebhookClient(resolver=lambda host, port: ["127.0.0.1"])
+    _send(_endpoint(receiver.url("/hö%20ok?q=日", host="bücher.example")), client)
+    assert receiver.requests[0].headers["Host"] == f"xn--bcher-kva.example:{receiver.port}"
+    assert receiver.requests[0].path == "/h%C3%B6%20ok?q=%E6%97%A5"
+
+
 @pytest.mark.parametrize("status", [307, 308])
 def test_redirects_that_keep_the_request_are_followed(receiver: Receiver, status: int) -> None:
     """To another path of the same host with all headers, to another host without those of the endpoint."""
@@ -469,7 +477,13 @@ def test_nothing_secret_is_shown(receiver: Receiver) -> None:
         ({"patterns": ("a..b",)}, "patterns"),
         ({"timeout_seconds": 0}, "limits"),
         ({"max_per_second": 0}, "max_per_second"),
+        ({"timeout_seconds": float("inf")}, "limits"),
+        ({"max_per_second": float("nan")}, "max_per_second"),
         ({"headers": {"Upgrader-Signature": "x"}}, "is set by the webhook itself"),
+        ({"headers": {"upgrader-delivery": "x"}}, "is set by the webhook itself"),
+        ({"headers": {"Authorization": "hush\n"}}, "characters that no header has"),
+        ({"headers": {"X Token": "hush"}}, "characters that no header has"),
+        ({"headers": {"X-Token": "hush日"}}, "characters that no header has"),
         ({"allowed_networks": ("10.0.0.1/8",)}, "allowed_networks"),
         ({"name": ""}, "no name"),
     ],
