@@ -2,12 +2,17 @@
 
 JSON has no dates, decimals, UUIDs or bytes, and no UNKNOWN. For a queue each of them becomes an object with the
 single key `$` and comes back as it was. Models and dataclasses become plain objects, anything else text.
+
+A column of the type json holds texts that PostgreSQL's jsonb and UTF-8 do not: with a NUL, or half of a surrogate pair.
+For a queue they are written as their bytes; everybody else is given � there. Else the transaction that such a record is
+written in would fail for being told.
 """
 
 from __future__ import annotations
 
 import base64
 import dataclasses
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -24,7 +29,8 @@ from upgrader.worker.workspace_events.batch import (
 )
 
 _TAG = "$"
-_PLAIN = (str, int, bool, type(None))
+_PLAIN = (int, bool, type(None))
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def batch_to_json(batch: WorkspaceEventBatch[Any]) -> dict[str, Any]:
@@ -64,12 +70,14 @@ def to_plain(value: object) -> Any:
     """Give a value as plain JSON; text where JSON has nothing better, and base64 for bytes."""
     if isinstance(value, Enum):
         return to_plain(value.value)
+    if isinstance(value, str):
+        return value if _is_storable(value) else _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", value)
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, float):
         return value if _is_finite(value) else str(value)
     if isinstance(value, Mapping):
-        return {str(key): to_plain(one) for key, one in value.items() if one is not UNKNOWN}
+        return {to_plain(str(key)): to_plain(one) for key, one in value.items() if one is not UNKNOWN}
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(one) for one in value]
     if isinstance(value, bytes | bytearray | memoryview):
@@ -84,10 +92,10 @@ def to_plain(value: object) -> Any:
 def _structure_to_plain(value: object) -> Any:
     dump = getattr(type(value), "model_dump", None)  # a pydantic model
     if callable(dump):
-        return dump(value, mode="json")
+        return to_plain(dump(value, mode="json"))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
-    return str(value)
+    return to_plain(str(value))
 
 
 def record_id_to_text(record_id: object) -> str:
@@ -147,16 +155,19 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "tuple": lambda value: tuple(_untagged(one) for one in value),
     "unknown": lambda _: UNKNOWN,
     "float": float,
-    "object": lambda value: {key: _untagged(one) for key, one in value},
+    "text": lambda value: base64.b64decode(value).decode(errors="surrogatepass"),
+    "object": lambda value: {_untagged(key): _untagged(one) for key, one in value},
 }
 
 
 def _tagged(value: object) -> Any:
     if type(value) in _PLAIN:
         return value
+    if type(value) is str:
+        return value if _is_storable(value) else {_TAG: ["text", _bytes_as_text(value)]}
     if isinstance(value, Mapping):
-        if _TAG in value:
-            return {_TAG: ["object", [[str(key), _tagged(one)] for key, one in value.items()]]}
+        if _TAG in value or not all(_is_storable(str(key)) for key in value):
+            return {_TAG: ["object", [[_tagged(str(key)), _tagged(one)] for key, one in value.items()]]}
         return {str(key): _tagged(one) for key, one in value.items()}
     if isinstance(value, list):
         return [_tagged(one) for one in value]
@@ -177,6 +188,14 @@ def _untagged(data: Any) -> Any:
         kind, written = data[_TAG]
         return _READERS[kind](written)
     return {key: _untagged(one) for key, one in data.items()}
+
+
+def _is_storable(text: str) -> bool:
+    return "\x00" not in text if text.isascii() else _UNSTORABLE.search(text) is None
+
+
+def _bytes_as_text(text: str) -> str:
+    return base64.b64encode(text.encode(errors="surrogatepass")).decode()
 
 
 def _is_finite(value: float) -> bool:

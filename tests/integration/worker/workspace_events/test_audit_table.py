@@ -64,6 +64,14 @@ def test_each_event_is_a_row(audited: Maker, connection: psycopg.Connection[Any]
     ]
 
 
+def test_texts_that_only_a_column_of_json_holds(audited: Maker, connection: psycopg.Connection[Any]) -> None:
+    """They are no reason to refuse the application's record: what cannot be written is marked."""
+    with audited.begin() as session:
+        session.add(Person(id=1, name="Ada", tags={"a\x00": "b\x00c", "d": "\ud800", "e": "ö"}))
+    found = connection.execute("select after->'tags' from upgrader_worker.workspace_event").fetchone()
+    assert found == ({"a\ufffd": "b\ufffdc", "d": "\ufffd", "e": "ö"},)
+
+
 def test_many_records_are_one_statement(audited: Maker, connection: psycopg.Connection[Any]) -> None:
     """A batch of a bulk statement is written at once, in its order."""
     with audited.begin() as session:

@@ -28,6 +28,7 @@ from upgrader.worker.discovery import discover
 from upgrader.worker.queue.layout import bring_up_to_date
 from upgrader.worker.workspace_events.delivery import EVENT_QUEUE, JOB_NAME
 from upgrader.worker.workspace_events.discovered import delivery_of, discovered_subscriptions
+from upgrader.worker.workspace_events.encoding import batch_from_json
 from upgrader.worker.workspace_events.subscriber import SubscriptionError
 
 Maker = sessionmaker[Session]
@@ -87,6 +88,15 @@ def test_the_job_is_there_with_the_mutation(sessions: Maker, jobs: Jobs) -> None
     assert [(batch.name, batch.workspace_id, batch.events[0].after["name"]) for batch in given] == [
         ("person.created", "acme", "Ada")
     ]
+
+
+def test_texts_that_only_a_column_of_json_holds(sessions: Maker, jobs: Jobs) -> None:
+    """They go to the handler as they are."""
+    tags = {"a\x00": "b\x00c", "d": "\ud800"}
+    with sessions.begin() as session:
+        session.add(Person(id=1, name="Ada", tags=tags))
+    (job,) = jobs.waiting()
+    assert batch_from_json(job.data["batch"]).events[0].after["tags"] == tags
 
 
 def test_options_of_the_handler(sessions: Maker, jobs: Jobs, connection: psycopg.Connection) -> None:

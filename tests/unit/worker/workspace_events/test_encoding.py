@@ -56,6 +56,8 @@ def _custom(*events: Any) -> WorkspaceEventBatch[Any]:
         1.5,
         math.inf,
         "text $",
+        "nul \x00 and half \ud800 a pair",
+        {"key\x00": ["\udc00"]},
         [1, [2]],
         {"a": {"b": 1}},
         {"$": ["datetime", "no"], "b": 1},
