@@ -18,6 +18,8 @@ from sqlalchemy.engine.interfaces import Dialect
 
 _KEY = "upgrader.workspace_events.held"
 _WRAPPED = "_upgrader_tells_of_commits"
+_IN_ERROR = 3
+"""What libpq says of a transaction in which a statement has failed."""
 _wrapping = threading.Lock()
 
 
@@ -59,6 +61,8 @@ def _committing(commit: Callable[[Any], None]) -> Callable[[Any], None]:
     @wraps(commit)
     def do_commit(dbapi_connection: Any) -> None:
         held = _taken(dbapi_connection)
+        if held is not None and _is_aborted(dbapi_connection):
+            held = None
         commit(dbapi_connection)
         for action in held.waiting if held else ():
             action()
@@ -116,6 +120,13 @@ def _rolling_back_to_savepoint(roll_back: Callable[[Any, str], None]) -> Callabl
         roll_back(connection, name)
 
     return do_rollback_to_savepoint
+
+
+def _is_aborted(dbapi_connection: Any) -> bool:
+    """Tell whether a statement of the transaction failed: PostgreSQL answers COMMIT with a rollback then, no error."""
+    driver = getattr(dbapi_connection, "driver_connection", dbapi_connection)
+    # As libpq knows it, and with it psycopg and psycopg2; of other drivers nothing is known.
+    return getattr(getattr(driver, "info", None), "transaction_status", None) == _IN_ERROR
 
 
 def _taken(dbapi_connection: Any) -> _Held | None:

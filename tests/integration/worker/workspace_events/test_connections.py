@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, Engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.integration.worker.workspace_events.place import Person, Told
@@ -84,6 +85,18 @@ def test_a_listener_that_fails_after_the_commit(engine: Engine, told: Told) -> N
             session.commit()
     tracking.stop()
     assert _told_people(told) == _people(engine) == [1]
+
+
+def test_a_commit_of_a_transaction_that_failed(sessions: Maker, told: Told, engine: Engine) -> None:
+    """PostgreSQL rolls it back without an error: what nobody finds there is told to nobody."""
+    with sessions() as session:
+        session.add(Person(id=1, name="Ada"))
+        session.flush()
+        with pytest.raises(DBAPIError, match="division by zero"):
+            session.execute(text("select 1/0"))
+        session.commit()
+        assert session.get(Person, 1) is None
+    assert told.names == []
 
 
 @pytest.mark.parametrize("is_prepared", [True, False])
