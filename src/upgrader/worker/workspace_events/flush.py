@@ -17,6 +17,7 @@ from sqlalchemy.orm.exc import DetachedInstanceError, ObjectDeletedError
 from upgrader.worker.workspace_events.batch import UNKNOWN, EventAction, RecordEvent, WorkspaceEventBatch
 from upgrader.worker.workspace_events.grouping import Batches
 from upgrader.worker.workspace_events.tracked import Tracked, TrackedClass, frozen
+from upgrader.worker.workspace_events.workspaces import lacks_workspace, workspaces_not_loaded
 
 OldValues = Mapping[InstanceState[Any], Mapping[str, Any]]
 """Values of fields before a flush, by record."""
@@ -24,6 +25,7 @@ OldValues = Mapping[InstanceState[Any], Mapping[str, Any]]
 Flushed = list[tuple[TrackedClass, WorkspaceEventBatch[Any]]]
 """What a flush has done, with the classes of which it tells."""
 
+_OF_UPDATES = (EventAction.UPDATED, EventAction.DELETED, EventAction.RESTORED)
 _NO_LOADING = PassiveFlag.PASSIVE_NO_INITIALIZE
 _log = logging.getLogger("upgrader.events")
 
@@ -36,13 +38,15 @@ class BeforeFlush:
         expressions: fields that were set to SQL expressions, with their old values. The flush expires them, and
             nothing tells any more that they were changed.
         overwritten: fields that every update sets by itself. The flush puts the new value where the old one was.
+        workspaces: of records that are to be deleted, where they are not loaded. Afterwards the rows are gone.
     """
 
     expressions: OldValues = field(default_factory=dict)
     overwritten: OldValues = field(default_factory=dict)
+    workspaces: Mapping[InstanceState[Any], Any] = field(default_factory=dict)
 
 
-def look_before_flush(session: Session, tracked: Tracked) -> BeforeFlush:
+def look_before_flush(session: Session, tracked: Tracked, *, wants: Callable[[str], bool]) -> BeforeFlush:
     """Note what the flush that is about to begin leaves no trace of."""
     expressions: dict[InstanceState[Any], dict[str, Any]] = {}
     overwritten: dict[InstanceState[Any], dict[str, Any]] = {}
@@ -57,7 +61,19 @@ def look_before_flush(session: Session, tracked: Tracked) -> BeforeFlush:
                 expressions.setdefault(state, {})[key] = _old_value(record, key)
         if cls.set_by_flushes:
             overwritten[state] = {key: values[key] for key in cls.set_by_flushes if key in values}
-    return BeforeFlush(expressions, overwritten)
+    return BeforeFlush(expressions, overwritten, _workspaces_of_deleted(session, tracked, wants))
+
+
+def _workspaces_of_deleted(
+    session: Session, tracked: Tracked, wants: Callable[[str], bool]
+) -> Mapping[InstanceState[Any], Any]:
+    deleted: list[InstanceState[Any]] = [record._sa_instance_state for record in session.deleted]
+    wanted = [
+        state
+        for state in deleted
+        if (cls := tracked.of(state.mapper)) is not None and wants(cls.names[cls.gone])
+    ]
+    return workspaces_not_loaded(session, wanted, tracked)
 
 
 def flushed_batches(
@@ -80,6 +96,7 @@ class _Flush:
         self._tracked = tracked
         self._wants = wants
         self._before = before
+        self._workspaces = dict(before.workspaces)
         self._batches = Batches()
         self._workspace: str | None = None
         self._workspace_is_known = False
@@ -96,6 +113,7 @@ class _Flush:
                 (replaced if is_only_listed else gone).append(state)
             elif not is_only_listed:
                 (there if state.key is not None else new).append(state)
+        self._ask_for_workspaces(there)
         new.sort(key=lambda state: state.insert_order or 0)
         for states, read in (
             (_sorted(replaced), self._gone),
@@ -108,6 +126,16 @@ class _Flush:
                 if cls is not None:
                     read(state, cls)
         return self._batches.make()
+
+    def _ask_for_workspaces(self, states: Iterable[InstanceState[Any]]) -> None:
+        asked = []
+        for state in states:
+            cls = self._tracked.of(state.mapper)
+            if cls is None or not lacks_workspace(state, cls):
+                continue
+            if any(self._wants(cls.names[action]) for action in _OF_UPDATES) and self._changed(state, cls):
+                asked.append(state)
+        self._workspaces.update(workspaces_not_loaded(self._session, asked, self._tracked))
 
     def _created(self, state: InstanceState[Any], cls: TrackedClass) -> None:
         if not self._wants(cls.names[EventAction.CREATED]):
@@ -172,7 +200,9 @@ class _Flush:
                 self._workspace_is_known = True
             return self._workspace
         value = values.get(cls.workspace_field, UNKNOWN)
-        if value is UNKNOWN:
+        if value is UNKNOWN and state in self._workspaces:
+            value = self._workspaces[state]
+        elif value is UNKNOWN:
             value = _loaded(state, cls.workspace_field)
         return None if value is None else str(value)
 

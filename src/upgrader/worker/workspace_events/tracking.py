@@ -101,7 +101,9 @@ class EventTracking:
         unit.connection = unit.connection or connection
 
     def _before_flush(self, session: Session, _context: UOWTransaction, _instances: object) -> None:
-        self._unit_of_work(session).before_flush = look_before_flush(session, self._tracked)
+        self._unit_of_work(session).before_flush = look_before_flush(
+            session, self._tracked, wants=self._emitter.wants
+        )
 
     def _after_flush(self, session: Session, context: UOWTransaction) -> None:
         unit = self._unit_of_work(session)

@@ -1,4 +1,4 @@
-"""Whose records those are of a statement that does not say it: it changes neither their workspace nor its table."""
+"""Whose records those are of which a statement or a session does not say it: they are asked for, many at a time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from sqlalchemy import Column, Connection, select, tuple_
-from sqlalchemy.orm import Mapper
+from sqlalchemy.orm import InstanceState, Mapper, Session
 
 from upgrader.worker.workspace_events.batch import UNKNOWN
-from upgrader.worker.workspace_events.tracked import TrackedClass
+from upgrader.worker.workspace_events.tracked import Tracked, TrackedClass
 
 _AT_A_TIME = 1_000
 
@@ -30,6 +30,32 @@ def workspaces_of(
         wanted = keys[0].in_(part) if len(keys) == 1 else tuple_(*keys).in_(part)
         for *key, value in connection.execute(select(*keys, workspace).where(wanted)):
             found[key[0] if len(keys) == 1 else tuple(key)] = value
+    return found
+
+
+def lacks_workspace(state: InstanceState[Any], cls: TrackedClass) -> bool:
+    """Tell whether the workspace of a record is one of its fields, and not loaded."""
+    return cls.workspace_field is not None and cls.workspace_field not in state.dict
+
+
+def workspaces_not_loaded(
+    session: Session, states: Iterable[InstanceState[Any]], tracked: Tracked
+) -> dict[InstanceState[Any], Any]:
+    """Give the workspaces of records of a session for which they are not loaded; the records stay as they are."""
+    missing: dict[Mapper[Any], list[tuple[InstanceState[Any], Any]]] = {}
+    for state in states:
+        cls = tracked.of(state.mapper)
+        if cls is not None and state.key is not None and lacks_workspace(state, cls):
+            identity = state.key[1]
+            record_id = identity[0] if len(identity) == 1 else tuple(identity)
+            missing.setdefault(state.mapper, []).append((state, record_id))
+    found: dict[InstanceState[Any], Any] = {}
+    for mapper, records in missing.items():
+        cls = tracked.of(mapper)
+        assert cls is not None  # that is how they came here
+        connection = session.connection(bind_arguments={"mapper": mapper})
+        known = workspaces_of((record_id for _, record_id in records), cls, mapper, connection)
+        found.update((state, known[record_id]) for state, record_id in records if record_id in known)
     return found
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, inspect
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy import Engine, event, inspect, select
+from sqlalchemy.orm import Session, load_only, sessionmaker
 
 from tests.integration.worker.workspace_events.place import (
     DeliveryVan,
@@ -356,6 +356,30 @@ def test_the_workspace_of_the_records(engine: Engine, told: Told) -> None:
             assert "workspace_id" in inspect(people[0]).expired_attributes
             session.commit()
         assert [batch.workspace_id for batch in told.take()] == ["w1"]
+
+
+def test_the_workspace_of_records_that_have_not_loaded_it(engine: Engine, told: Told) -> None:
+    """It is asked for once for all records of a kind, and of those that are deleted while they are there."""
+    executed: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: executed.append(given[2]))
+    with tracked_sessions(engine, told, workspace_id=field("name")) as maker:
+        with maker.begin() as session:
+            session.add_all([Pet(id=number, name=f"w{number % 2}") for number in range(4)])
+        told.take()
+        for change in (_describe, Session.delete):
+            with maker.begin() as session:
+                pets = session.scalars(select(Pet).options(load_only(Pet.owner_id))).all()
+                for pet in pets:
+                    change(session, pet)
+                executed.clear()
+                session.flush()
+                assert sum(statement.startswith("SELECT") for statement in executed) == 1
+            found = {batch.workspace_id: [one.record_id for one in batch.events] for batch in told.take()}
+            assert found == {"w0": [0, 2], "w1": [1, 3]}
+
+
+def _describe(_session: Session, pet: Pet) -> None:
+    pet.biography = "long"
 
 
 def test_nothing_is_read_where_nobody_listens(engine: Engine) -> None:
