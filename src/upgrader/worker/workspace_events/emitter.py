@@ -38,6 +38,8 @@ from upgrader.worker.workspace_events.subscriber import (
 EVENTS_PER_JOB = 500
 """A durable handler is given larger batches in parts of this size, one job each."""
 
+_MOST_NAMES = 4_096
+"""Of so many names at most it is kept who wants them."""
 _log = logging.getLogger("upgrader.events")
 
 
@@ -159,6 +161,7 @@ class WorkspaceEventEmitter:
 
         Raises:
             ValueError: the object's name makes no name of an event.
+            TypeError: `connection` is something else, a session or an asynchronous one.
             TransactionMissingError: a durable handler wants it, and neither of the two is given.
         """
         if event is None or not event.events:
@@ -183,6 +186,7 @@ class WorkspaceEventEmitter:
 
         Raises:
             ValueError: this is no name of an event.
+            TypeError: `connection` is something else.
             TransactionMissingError: a durable handler wants it, and no transaction is given.
         """
         if not is_name(name):
@@ -224,6 +228,7 @@ class WorkspaceEventEmitter:
         self, batch: WorkspaceEventBatch[Any], connection: Connection | None, *, in_own_transaction: bool
     ) -> None:
         if connection is not None:
+            _refuse_other_connections(connection)
             self.enqueue([batch], connection)
             if connection.in_transaction():
                 after_commit_of(connection, lambda: self.deliver([batch]))
@@ -288,6 +293,8 @@ class WorkspaceEventEmitter:
         wanting = self._wanting.get(name)
         if wanting is None:
             with self._lock:
+                if len(self._wanting) >= _MOST_NAMES:  # custom events may have names of any number
+                    self._wanting = {}
                 wanting = self._wanting[name] = tuple(
                     one
                     for one in self._subscriptions
@@ -311,6 +318,15 @@ class WorkspaceEventEmitter:
     def _set(self, subscriptions: tuple[Subscription, ...]) -> None:
         self._subscriptions = subscriptions
         self._wanting = {}
+
+
+def _refuse_other_connections(connection: object) -> None:
+    """Refuse what does something else than a Connection under the same names: jobs and audit rows would be lost."""
+    if not isinstance(connection, Connection):
+        raise TypeError(
+            f"connection= is a {type(connection).__name__} and not SQLAlchemy's Connection: give session.connection();"
+            " of asynchronous ones emit within run_sync(…)"
+        )
 
 
 def _parts(batch: WorkspaceEventBatch[Any]) -> Iterator[WorkspaceEventBatch[Any]]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from dataclasses import FrozenInstanceError
 from typing import Any
 
 import pytest
 from sqlalchemy import create_engine
+from sqlalchemy.orm import Session
 
 from upgrader.worker import (
     DatabaseBatchEvent,
@@ -274,6 +276,31 @@ def test_durable_handlers_need_a_transaction() -> None:
     assert (found, queue.jobs) == ([], [])
     emitter.emit_custom_batch_event("mail.received", [1])
     assert [batch.name for batch in found] == ["mail.received"]
+
+
+def test_what_is_no_connection_is_refused() -> None:
+    """A session, or an asynchronous connection, takes other calls: what is written through it would be lost."""
+    told: list[Batch] = []
+    emitter = WorkspaceEventEmitter()
+    emitter.on("**", told.append)
+    with (
+        Session(create_engine("postgresql+psycopg://")) as session,
+        pytest.raises(TypeError, match="Session"),
+    ):
+        emitter.emit_custom_batch_event("mail.received", [1], connection=session)  # type: ignore[arg-type]
+    assert told == []
+
+
+def test_names_without_end() -> None:
+    """Custom events may be called anything: what is kept of their names does not grow with them."""
+    emitter = WorkspaceEventEmitter()
+    emitter.emit_custom_batch_event("mail.received", [1])
+    tracemalloc.start()
+    for number in range(50_000):
+        emitter.emit_custom_batch_event(f"import.{number}", [1])
+    kept, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert kept < 3_000_000
 
 
 def test_a_transaction_of_its_own() -> None:
