@@ -143,7 +143,8 @@ class BulkStatement:
         asked = [told.record_id for values, _, told in events if field not in values]
         if asked and mapper is not None:
             connection = session.connection(bind_arguments=dict(self.state.bind_arguments))
-            elsewhere = workspaces_of(asked, self.cls, mapper, connection)
+            schemas = self.state.execution_options.get("schema_translate_map")
+            elsewhere = workspaces_of(asked, self.cls, mapper, connection, schemas=schemas)
         for values, action, told in events:
             value = values[field] if field in values else elsewhere.get(told.record_id)
             batches.add(self.cls, action, None if value is None else str(value), told)

@@ -15,12 +15,21 @@ _AT_A_TIME = 1_000
 
 
 def workspaces_of(
-    ids: Iterable[Any], cls: TrackedClass, mapper: Mapper[Any], connection: Connection
+    ids: Iterable[Any],
+    cls: TrackedClass,
+    mapper: Mapper[Any],
+    connection: Connection,
+    *,
+    schemas: Mapping[Any, Any] | None = None,
 ) -> Mapping[Any, Any]:
     """Give the workspaces of records by their primary keys; those that are gone are left out.
 
     They are asked for where they are, in the table of a class that is inherited from for example.
+
+    Args:
+        schemas: the `schema_translate_map` of the statement that they are asked for; None: that of the connection.
     """
+    options = {} if schemas is None else {"schema_translate_map": schemas}
     workspace = _columns(mapper, cls.workspace_field)[-1]
     keys = [column for key in cls.keys for column in _columns(mapper, key) if column.table is workspace.table]
     asked = [one for one in dict.fromkeys(ids) if one is not UNKNOWN]
@@ -28,7 +37,9 @@ def workspaces_of(
     for first in range(0, len(asked) if len(keys) == len(cls.keys) else 0, _AT_A_TIME):
         part = asked[first : first + _AT_A_TIME]
         wanted = keys[0].in_(part) if len(keys) == 1 else tuple_(*keys).in_(part)
-        for *key, value in connection.execute(select(*keys, workspace).where(wanted)):
+        for *key, value in connection.execute(
+            select(*keys, workspace).where(wanted), execution_options=options
+        ):
             found[key[0] if len(keys) == 1 else tuple(key)] = value
     return found
 

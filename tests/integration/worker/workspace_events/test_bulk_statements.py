@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session, aliased, sessionmaker
 
 from tests.integration.worker.workspace_events.place import (
+    Base,
     DeliveryVan,
     Document,
     Person,
@@ -283,6 +284,22 @@ def test_the_workspace_of_records_whose_statement_does_not_say_it(engine: Engine
         session.execute(update(DeliveryVan).values(load=1000))
     updated = [(batch.name, batch.workspace_id) for batch in told.batches if batch.name.endswith("updated")]
     assert updated == [("person.updated", "w1"), ("person.updated", "w2"), ("delivery_van.updated", "van")]
+
+
+def test_the_workspace_of_records_in_a_schema_that_the_statement_says(engine: Engine, told: Told) -> None:
+    """They are asked for where the statement has changed them."""
+    options = {"schema_translate_map": {None: "tenant"}}
+    with engine.begin() as connection:
+        connection.execute(text("create schema tenant"))
+        Base.metadata.create_all(connection.execution_options(**options))
+    with tracked_sessions(engine, told, workspace_id=field("kind")) as maker, maker.begin() as session:
+        session.execute(insert(Vehicle).values(id=1, kind="van"), execution_options=options)
+        session.execute(insert(DeliveryVan.__table__).values(id=1, load=900), execution_options=options)
+        session.execute(update(DeliveryVan).values(load=1000), execution_options=options)
+    assert [(batch.name, batch.workspace_id) for batch in told.batches] == [
+        ("vehicle.created", "van"),
+        ("delivery_van.updated", "van"),
+    ]
 
 
 def test_deferred_and_renamed_columns(sessions: Maker, told: Told) -> None:
