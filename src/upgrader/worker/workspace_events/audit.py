@@ -1,8 +1,8 @@
 """The audit table: each event a row, written in the transaction of what it tells of.
 
 So it holds what was committed and nothing else, in whatever process it happened, and needs no worker: what a job
-wrote later could be looked for before it is there. The price is one INSERT per batch, and that a transaction fails
-where the table cannot be written: an audit with gaps is none.
+wrote later could be looked for before it is there. The price is one INSERT per batch, several for a very large one,
+and that a transaction fails where the table cannot be written: an audit with gaps is none.
 """
 
 from __future__ import annotations
@@ -21,9 +21,13 @@ from upgrader.errors import LayoutError
 from upgrader.worker.layout import bring_up_to_date
 from upgrader.worker.workspace_events.batch import RecordEvent, WorkspaceEventBatch
 from upgrader.worker.workspace_events.encoding import record_id_to_text, to_plain
+from upgrader.worker.workspace_events.portions import portions
 from upgrader.worker.workspace_events.subscriber import Delivery, Subscription, subscription
 
 TABLE = "workspace_event"
+_MOST_ROWS = 10_000
+_MOST_CHARACTERS = 16_000_000
+"""With so many of each a statement is written; PostgreSQL's jsonb ends at 256 MB."""
 
 
 class AuditTable:
@@ -73,7 +77,7 @@ class AuditTable:
         )
 
     def write(self, batch: WorkspaceEventBatch[Any], connection: Connection) -> None:
-        """Write a batch in the transaction that is open on a connection, by one statement.
+        """Write a batch in the transaction that is open on a connection, by one statement or, if it is large, a few.
 
         Raises:
             LayoutError: the table is not there, or the role may not write it.
@@ -85,10 +89,11 @@ class AuditTable:
             "object_name": batch.object_metadata and batch.object_metadata.name_singular,
             "batch_id": batch.id,
             "actor": None if actor is None else str(actor),
-            "rows": json.dumps([_row(event) for event in batch.events], ensure_ascii=False),
         }
         try:
-            connection.execute(self._statement, values)
+            for events in portions(batch.events, most=_MOST_ROWS, largest=_MOST_CHARACTERS):
+                rows = json.dumps([_row(event) for event in events], ensure_ascii=False)
+                connection.execute(self._statement, {**values, "rows": rows})
         except DBAPIError as error:
             found = database_error(error)
             if isinstance(found, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):

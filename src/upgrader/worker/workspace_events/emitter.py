@@ -27,6 +27,7 @@ from upgrader.worker.workspace_events.delivery import (
 )
 from upgrader.worker.workspace_events.held import after_commit_of
 from upgrader.worker.workspace_events.pattern import is_name, matches
+from upgrader.worker.workspace_events.portions import portions
 from upgrader.worker.workspace_events.subscriber import (
     Delivery,
     Subscription,
@@ -36,6 +37,7 @@ from upgrader.worker.workspace_events.subscriber import (
 )
 
 EVENTS_PER_JOB = 500
+CHARACTERS_PER_JOB = 8_000_000
 """A durable handler is given larger batches in parts of this size, one job each."""
 
 _MOST_NAMES = 4_096
@@ -330,8 +332,9 @@ def _refuse_other_connections(connection: object) -> None:
 
 
 def _parts(batch: WorkspaceEventBatch[Any]) -> Iterator[WorkspaceEventBatch[Any]]:
-    if len(batch.events) <= EVENTS_PER_JOB:
+    parts = list(portions(batch.events, most=EVENTS_PER_JOB, largest=CHARACTERS_PER_JOB))
+    if len(parts) == 1:
         yield batch
         return
-    for first in range(0, len(batch.events), EVENTS_PER_JOB):
-        yield replace(batch, events=batch.events[first : first + EVENTS_PER_JOB], id=new_batch_id())
+    for events in parts:
+        yield replace(batch, events=events, id=new_batch_id())

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, event, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from tests.integration.worker.workspace_events.place import (
@@ -83,6 +83,21 @@ def test_many_records_are_one_statement(audited: Maker, connection: psycopg.Conn
         " from upgrader_worker.workspace_event group by 1 order by 1"
     ).fetchall()
     assert found == [("person.created", 1000, 1, 1000), ("person.updated", 1000, 1, 1000)]
+
+
+def test_large_records_are_several_statements(
+    audited: Maker, engine: Engine, connection: psycopg.Connection[Any]
+) -> None:
+    """PostgreSQL's jsonb has an end: a batch beyond it would fail the transaction that it tells of."""
+    written: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: written.append(given[2]))
+    with audited.begin() as session:
+        session.add_all([Person(id=number, name="x" * 7_000_000) for number in (1, 2, 3)])
+    assert sum("workspace_event" in statement for statement in written) == 2
+    found = connection.execute(
+        "select array_agg(record_id order by id), count(distinct batch_id) from upgrader_worker.workspace_event"
+    ).fetchone()
+    assert found == (["1", "2", "3"], 1)
 
 
 def test_a_rollback_leaves_nothing(audited: Maker, connection: psycopg.Connection[Any]) -> None:

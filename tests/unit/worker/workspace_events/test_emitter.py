@@ -30,6 +30,7 @@ from upgrader.worker.workspace_events.delivery import (
     UnknownHandlerError,
 )
 from upgrader.worker.workspace_events.emitter import EVENTS_PER_JOB, TransactionMissingError
+from upgrader.worker.workspace_events.encoding import batch_from_json
 from upgrader.worker.workspace_events.subscriber import Delivery, SubscriptionError, subscription
 
 Batch = WorkspaceEventBatch[Any]
@@ -348,6 +349,24 @@ def test_a_large_batch_is_several_jobs() -> None:
     assert [len(batch.events) for batch in given] == [EVENTS_PER_JOB, EVENTS_PER_JOB, 1]
     assert len({batch.id for batch in given}) == 3
     assert [event for batch in given for event in batch.events] == list(found[0].events)
+
+
+def test_a_batch_of_large_records_is_several_jobs() -> None:
+    """A job is held whole, in the queue and by its worker; one record is in one job whatever its size."""
+    queue = Queue()
+    emitter = WorkspaceEventEmitter(queue=queue)
+    emitter.on("**", lambda _: None, durable=True, name="later")
+    body = {"body": "x" * 3_000_000}
+    events = [RecordEvent(number, None, body) for number in range(5)] + [
+        RecordEvent(5, body, {"body": ["x" * 9_000_000]})
+    ]
+    event = DatabaseBatchEvent(
+        object_name_singular="letter", action=EventAction.CREATED, workspace_id=None, events=tuple(events)
+    )
+    emitter.emit_database_batch_event(event, in_own_transaction=True)
+    batches = [batch_from_json(job.data["batch"]) for job in queue.jobs]
+    assert [[one.record_id for one in batch.events] for batch in batches] == [[0, 1], [2, 3], [4], [5]]
+    assert len({batch.id for batch in batches}) == 4
 
 
 def test_durable_handlers_run_from_their_jobs() -> None:
