@@ -132,7 +132,9 @@ class WorkspaceEventDelivery(QueueWorkerHost):
     def _enqueue(self, handler: Subscription, batch: WorkspaceEventBatch[Any], target: str) -> None:
         assert self._queue is not None
         # Not twice where the job that does this is repeated; other handlers may have places of the same names.
-        options = replace(handler.options, id=f"{handler.name} {batch.id} {target}")
+        job_id = f"{handler.name} {batch.id} {target}"
+        # The job that does this has waited for as long as the handler's are to wait.
+        options = replace(handler.options, id=job_id, delay=0.0, scheduled_at=None)
         payload = delivery_payload(handler.name, batch, target=target)
         self._queue.add_options(EVENT_QUEUE, JOB_NAME, payload, options)
 

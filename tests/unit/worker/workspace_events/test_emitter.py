@@ -457,3 +457,21 @@ def test_a_handler_with_several_targets() -> None:
     for job in queue.jobs[1:]:
         delivery.deliver(job)
     assert sent == [("person.created", "one"), ("person.created", "two")]
+
+
+def test_a_handler_with_several_targets_that_waits() -> None:
+    """The first job waits as the handler says; those of the targets do not wait as long again."""
+    queue = Queue()
+    options = QueueJobOptions(delay=60.0, attempts=3)
+    fans_out = subscription(
+        print,
+        "**",
+        delivery=Delivery.DURABLE,
+        name="hooks",
+        targets=lambda _: ("one", "two"),
+        options=options,
+    )
+    emitter = WorkspaceEventEmitter(fans_out, queue=queue)
+    emitter.emit_database_batch_event(_person(), in_own_transaction=True)
+    WorkspaceEventDelivery(emitter, queue=queue).deliver(queue.jobs[0])
+    assert [(options.delay, options.attempts) for options in queue.options] == [(60.0, 3), (0.0, 3), (0.0, 3)]
