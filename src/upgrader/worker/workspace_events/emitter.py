@@ -210,12 +210,18 @@ class WorkspaceEventEmitter:
                 elif wanting.delivery is Delivery.IN_TRANSACTION:
                     self._call_in_transaction(wanting, batch, connection)
 
-    def deliver(self, batches: Sequence[WorkspaceEventBatch[Any]]) -> None:
-        """Call the handlers in this process; what they tell of is committed. Never raises for a handler."""
+    def deliver(
+        self, batches: Sequence[WorkspaceEventBatch[Any]], *, after_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        """Call the handlers in this process; what they tell of is committed. Never raises for a handler.
+
+        Args:
+            after_failure: called after each handler that failed, to clear up what the next ones would stumble over.
+        """
         for batch in batches:
             for wanting in self._wanted_by(batch.name):
-                if wanting.delivery is Delivery.AFTER_COMMIT:
-                    self._call(wanting, batch)
+                if wanting.delivery is Delivery.AFTER_COMMIT and not self._call(wanting, batch):
+                    after_failure()
 
     def emit_in_own_transaction(self, batches: Sequence[WorkspaceEventBatch[Any]]) -> None:
         """Tell of things that no transaction of the caller's stands for, all jobs in one of their own.
@@ -282,14 +288,15 @@ class WorkspaceEventEmitter:
             raise
         self._counter.delivered(wanting.name)
 
-    def _call(self, wanting: Subscription, batch: WorkspaceEventBatch[Any]) -> None:
+    def _call(self, wanting: Subscription, batch: WorkspaceEventBatch[Any]) -> bool:
         try:
             wanting.handler(batch)
         except Exception:  # whatever a handler does, the others and the mutation come first
             self._counter.failed(wanting.name)
             _log.exception("the handler %s failed on %s (batch %s)", wanting.name, batch.name, batch.id)
-        else:
-            self._counter.delivered(wanting.name)
+            return False
+        self._counter.delivered(wanting.name)
+        return True
 
     def _wanted_by(self, name: str) -> tuple[Subscription, ...]:
         wanting = self._wanting.get(name)

@@ -150,7 +150,7 @@ class EventTracking:
         # Only now the connection is back in its pool, and handlers may use the session again.
         unit: UnitOfWork | None = session.info.pop(self, None)
         if unit is not None:
-            unit.end()
+            unit.end(session)
 
 
 def _deactivate(session: Session) -> None:

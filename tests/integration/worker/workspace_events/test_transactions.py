@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, delete, event, insert, text, update
+from sqlalchemy import Engine, delete, event, insert, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 
@@ -331,6 +331,26 @@ def test_what_handlers_change_is_told_with_their_own_commit(sessions: Maker, tol
     with sessions.begin() as session:
         session.add(Person(id=1, name="Ada"))
     assert told.ids == [("person.created", [1]), ("person.created", [2])]
+
+
+def test_a_handler_that_fails_with_the_session_leaves_it_usable(sessions: Maker, told: Told) -> None:
+    """A web application's session is the same for all of a thread: neither it nor other handlers are stopped."""
+    found: list[int] = []
+    with sessions() as session:
+
+        def fail(batch: Any) -> None:
+            session.add(Person(id=1, name="taken"))
+            session.flush()
+
+        told.emitter.on("person.created", fail)
+        told.emitter.on(
+            "person.created", lambda _: found.append(session.scalars(select(Person.id)).one()), name="count"
+        )
+        session.add(Person(id=1, name="Ada"))
+        session.commit()
+        session.get_one(Person, 1).name = "Grace"
+        session.commit()
+    assert (found, told.names) == ([1], ["person.created", "person.updated"])
 
 
 def test_a_handler_that_fails_stops_nobody(
