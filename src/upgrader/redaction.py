@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -121,6 +121,24 @@ class Redactor:
     def longest_secret(self) -> int:
         """The length of the longest known value; 0 if none is known."""
         return max(map(len, self._known), default=0)
+
+
+def without_named_secrets(value: Any, *, is_secret: bool = False) -> Any:
+    """Give what JSON holds with `***` for each text and number that stands under a secret's name, at any depth.
+
+    Where a value is written by itself, without its name beside it, no pattern of a text finds it.
+
+    Args:
+        is_secret: whether the name above it is a secret's.
+    """
+    if isinstance(value, dict):
+        return {
+            name: without_named_secrets(one, is_secret=is_secret or _NAMED.search(f"{name}=x") is not None)
+            for name, one in value.items()
+        }
+    if isinstance(value, list):
+        return [without_named_secrets(one, is_secret=is_secret) for one in value]
+    return MASK if is_secret and value is not None and not isinstance(value, bool) else value
 
 
 def clean_error_text(text: str, *, redactor: Redactor, limit_bytes: int = LONGEST_ERROR_BYTES) -> str:

@@ -122,6 +122,17 @@ def test_one_job_with_all_that_is_known(project: Project, ground: QueueGround) -
     assert "id among the waiting: one" in project.run_cli("jobs", "show", "6").stdout
 
 
+def test_a_payload_is_shown_without_its_secrets(project: Project, ground: QueueGround) -> None:
+    """Neither as text nor as JSON, where names and values are written one by one."""
+    payload = {"api_key": "hunter2", "token": ["hunter2", {"of": "hunter2"}], "to": "a@b.example", "pin": 1}
+    number = str(ground.queue.add("mails", "secretive", payload))
+    told = {"api_key": "***", "token": ["***", {"of": "***"}], "to": "a@b.example", "pin": 1}
+    shown = project.run_cli("jobs", "show", number, "--json")
+    assert document(shown)["job"]["payload"] == told
+    assert listed(project, "--name", "secretive")[0]["payload"] == told
+    assert "hunter2" not in project.run_cli("jobs", "show", number).stdout
+
+
 def test_a_job_that_is_not_there(project: Project, ground: QueueGround) -> None:
     """For every verb that takes one."""
     for verb in ("show", "retry", "cancel"):

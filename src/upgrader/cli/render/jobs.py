@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from upgrader.cli.render.blocks import Block, Cell, Column, Line, Table
 from upgrader.cli.render.documents import Document, envelope, time_text
 from upgrader.cli.render.wording import age, counted, duration, first_lines, moment
+from upgrader.redaction import without_named_secrets
 
 if TYPE_CHECKING:
     from upgrader.worker.queue.administration import JobOrdered, JobRecord, QueueState
@@ -69,7 +70,7 @@ def job_blocks(one: JobRecord) -> Iterator[Block]:
         yield Line(f"rescued: {_times(one.rescued)}, its worker fell silent", indent=2)
     if one.error is not None:
         yield Line(f"error: {one.error}", indent=2, style="error" if status == "failed" else "")
-    payload = json.dumps(one.payload, indent=2, ensure_ascii=False)
+    payload = json.dumps(without_named_secrets(one.payload), indent=2, ensure_ascii=False)
     yield Line("payload:", indent=2)
     yield from (Line(line, indent=4, verbatim=True) for line in payload.splitlines())
 
@@ -156,7 +157,7 @@ def job_fields(one: JobRecord) -> Document:
         "is_cancelling": one.is_cancelling,
         "priority": one.priority,
         "dedupe_id": one.dedupe_id,
-        "payload": one.payload,
+        "payload": without_named_secrets(one.payload),
         "tries": one.tries,
         "attempts": one.attempts,
         "backoff": {
