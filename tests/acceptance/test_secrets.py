@@ -60,6 +60,19 @@ def test_password_is_in_no_output_and_not_in_the_history(secretive: Project):
     assert ("Leaks", "a", 2, "failed") in attempts(secretive)
 
 
+def test_what_authors_log_is_told_without_secrets(secretive: Project):
+    """Also by loggers of their own, where nothing has set logging up: as a command is loaded, and as it runs."""
+    warns = f"import logging; logging.getLogger('acme').warning('by hand [red] %s', {PASSWORD!r})"
+    file = secretive.fast("1.0.0", 9, "Warns", warns)
+    file.write_text(
+        f"{file.read_text()}\nimport logging\nlogging.getLogger('x').error('loaded ' + {PASSWORD!r})\n"
+    )
+    result = secretive.run_cli("upgrade")
+    assert "by hand [red] ***" in result.stderr
+    assert "loaded ***" in result.stderr
+    assert "battery" not in result.stdout + result.stderr
+
+
 def test_secret_of_the_environment(project: Project):
     """`PGPASSWORD` is one too."""
     project.fast("1.0.0", 1, "Leaks", "import os\nraise ValueError('it is ' + os.environ['PGPASSWORD'])")

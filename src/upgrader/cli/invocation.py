@@ -72,10 +72,13 @@ class Invocation:
     def upgrader(self, emit: EventSink | None = None, stop: StopToken | None = None) -> Upgrader:
         """Make the product's object for these settings; touches nothing yet.
 
-        From here on `print` in an author's module goes to people, on stderr: stdout is for data.
+        From here on `print` in an author's module goes to people, on stderr: stdout is for data. What it warns of by
+        `logging` does so, too.
         """
         from upgrader.api import Upgrader
+        from upgrader.cli.author_warnings import take_author_warnings
 
+        take_author_warnings(self.output)
         sys.stdout = AuthorPrints(self.output)
         self.output.keep_stdout()
         return Upgrader(self.settings, base=self.loaded.directory, emit=emit or self._tell_notice, stop=stop)

@@ -26,12 +26,14 @@ def also_told(invocation: Invocation, display: EventSink, *, is_wanted: bool) ->
     if not is_wanted or not invocation.settings.worker.modules:
         yield display
         return
+    from upgrader.cli.author_warnings import take_author_warnings
     from upgrader.events import quiet
     from upgrader.worker.workspace_events.telling_runs import telling_runs
 
     output = invocation.output
     sys.stdout = AuthorPrints(output)  # what the modules print is for people
     output.keep_stdout()
+    take_author_warnings(output)
     with (
         _warnings_told(output.warn),
         telling_runs(
