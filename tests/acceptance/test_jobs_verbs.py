@@ -195,6 +195,18 @@ def test_a_role_without_rights_is_told_what_to_do(
     assert role.password not in result.stderr
 
 
+@pytest.mark.parametrize(("verb", "number"), [("retry", "2"), ("cancel", "4")])
+def test_nothing_is_changed_on_a_connection_that_is_read_only(
+    project: Project, ground: QueueGround, verb: str, number: str
+) -> None:
+    """It is refused, in words that are about jobs and not about a run."""
+    url = project.database_url
+    url += f"{'&' if '?' in url else '?'}options=-cdefault_transaction_read_only%3Don"
+    result = project.run_cli("jobs", verb, number, env={"UPGRADER_DATABASE_URL": url})
+    assert_error(result, 2, "the connection is read-only", "URL of the primary")
+    assert document(project.run_cli("jobs", "list", "--status", "failed", "--json"))["jobs"][0]["id"] == 2
+
+
 def test_a_control_character_of_a_job_steers_no_terminal(project: Project, ground: QueueGround) -> None:
     """Payloads come from anywhere."""
     number = ground.queue.add("mails", "send", {"x": "\x1b[31mred"})

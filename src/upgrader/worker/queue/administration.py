@@ -303,6 +303,11 @@ class QueueAdministration:
             yield
         except psycopg.errors.InsufficientPrivilege as error:
             raise no_rights(self._driver, self._schema) from error
+        except psycopg.errors.ReadOnlySqlTransaction as error:
+            raise OperatorError(
+                "the connection is read-only, so that no job can be changed",
+                hint="give the URL of the primary server; see to default_transaction_read_only of role and database",
+            ) from error
 
 
 _OVER = {
