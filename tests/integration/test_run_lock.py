@@ -213,6 +213,9 @@ class TestFence:
         waiting = _Acquiring(second, wait_seconds=LONG_SECONDS)
         wait_until(lambda: any(event.reason == "fence" for event in sink.of(Waiting)))
         assert waiting.is_alive()
+        # One whose process is stopped is never noticed by the server: who waits is told what ends it.
+        ends = f"end it with SELECT pg_terminate_backend({orphan.info.backend_pid});"
+        wait_until(lambda: any(event.message.endswith(ends) for event in sink.of(Waiting)))
         orphan.close()
         waiting.end()
 

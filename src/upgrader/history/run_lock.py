@@ -20,6 +20,7 @@ _POLL_SECONDS = 0.2
 _FRESH_SECONDS = 0.001  # about what a step takes
 _EVENT_SECONDS = 1.0
 _QUERY_CHARACTERS = 200
+_SILENT_SECONDS = 3.0
 
 # Who holds an advisory lock of a 64-bit key, and since when its run has executed nothing. Where the role may
 # not see another role's sessions, the times are unknown.
@@ -220,7 +221,7 @@ class RunLock:
         pids = ", ".join(f"pid {holder.pid}" for holder in holders) or "a session"
         query = next((holder.query for holder in holders if holder.query), None)
         doing = f": {' '.join(self._redact(query).split())[:_QUERY_CHARACTERS]}" if query else ""
-        return f"waiting for {pids}, left by a killed run, to finish{doing}"
+        return f"waiting for {pids}, left by a killed run, to finish{doing}{_way_out(holders)}"
 
     def _held(self, key: int, reason: str) -> LockHeldError:
         holders = find_holders(self._driver, key)
@@ -261,6 +262,15 @@ def find_holders(driver: psycopg.Connection, key: int) -> list[Holder]:
     """Name the other sessions that hold the advisory lock `key`."""
     rows = driver.execute(_HOLDERS, [key]).fetchall()
     return [Holder(row[0], row[1], row[2], row[4], row[5], row[6], row[7]) for row in rows]
+
+
+def _way_out(holders: list[Holder]) -> str:
+    """Say how to end sessions that wait for their client: a process that is stopped (SIGSTOP) keeps them for ever."""
+    silent = min((holder.silent_seconds or 0.0 for holder in holders), default=0.0)
+    if silent < _SILENT_SECONDS or any(holder.state != "idle" for holder in holders):
+        return ""
+    ends = ", ".join(f"pg_terminate_backend({holder.pid})" for holder in holders)
+    return f"; silent for {_duration(silent)}: if its process does not go on, end it with SELECT {ends};"
 
 
 def _describe(holders: list[Holder], announced: tuple[int, str] | None) -> str:
