@@ -540,14 +540,20 @@ def test_trigger(jobs: Project) -> None:
 
 
 def test_a_signal_ends_what_was_triggered(jobs: Project) -> None:
-    """SIGTERM, exit 143; Ctrl-C, exit 130; the lock is free again."""
+    """SIGTERM, exit 143; Ctrl-C, exit 130, also as JSON; both with a word; the lock is free again."""
     jobs.write("jobs/mine.py", JOBS.replace("time.sleep(2)", "print('napping') or time.sleep(600)"))
     for number, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
         napping = jobs.start_cli("jobs", "trigger", "nap")
         assert napping.stderr is not None
         assert "napping" in napping.stderr.readline()
         code, told = _end(napping, number)
-        assert code == expected, told
+        assert (code, "error: " in told) == (expected, True), told
+    napping = jobs.start_cli("jobs", "trigger", "nap", "--json")
+    assert napping.stderr is not None
+    assert "napping" in napping.stderr.readline()
+    napping.send_signal(signal.SIGINT)
+    out, told = napping.communicate(timeout=60)
+    assert (json.loads(out)["outcome"], napping.returncode) == ("interrupted", 130), told
 
 
 def _hiding(package: str) -> str:

@@ -17,7 +17,7 @@ from upgrader.cli.check import check
 from upgrader.cli.console import Output
 from upgrader.cli.demo import demo
 from upgrader.cli.downgrade import downgrade
-from upgrader.cli.failures import guarded
+from upgrader.cli.failures import Interrupted, guarded
 from upgrader.cli.generate import generate
 from upgrader.cli.history import history
 from upgrader.cli.init import init
@@ -37,8 +37,21 @@ from upgrader.cli.workspace import workspace
 
 _HELP = {"-h", "--help"}
 
+
+class _Program(typer.core.TyperGroup):
+    """Lets Ctrl-C through: the parser would make a silent exit code of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted from error
+
+
 app = typer.Typer(
     name="upgrader",
+    cls=_Program,
     help="Versioned database upgrades for PostgreSQL products with releases and many tenants.",
     epilog="Exit codes: 0 done, 1 a step failed, 2 refused before anything ran, 3 another upgrade is running, "
     "4 stopped before a version, 5 something was found, 70 a bug, 130/143 signals.",

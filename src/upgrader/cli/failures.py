@@ -30,6 +30,10 @@ _BEFORE_THE_VERB = (
 )
 
 
+class Interrupted(BaseException):
+    """Ctrl-C came while a verb was at work that does not handle it itself."""
+
+
 def guarded(
     body: Callable[[], int], output: Output, *, arguments: list[str], debug: Callable[[], bool]
 ) -> int:
@@ -40,8 +44,10 @@ def guarded(
     """
     try:
         return body()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         output.problem("interrupted")
+        if _asks_for_json(arguments):
+            output.show_json(_interrupted_document())
         return exit_codes.INTERRUPTED
     except typer.Abort:
         output.problem("interrupted", "nothing was run")
@@ -57,6 +63,13 @@ def guarded(
     if _asks_for_json(arguments):
         output.show_json(error_document(caught, code))
     return code
+
+
+def _interrupted_document() -> dict[str, Any]:
+    from upgrader.cli.render.documents import envelope
+
+    code = exit_codes.INTERRUPTED
+    return {**envelope(exit_codes.word(code), code), "error": {"message": "interrupted", "hint": None}}
 
 
 def _asks_for_json(arguments: list[str]) -> bool:
