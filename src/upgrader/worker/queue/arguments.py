@@ -110,9 +110,15 @@ def check_id(id_: str | None) -> str | None:
     Raises:
         QueueJobError: it is too long, or PostgreSQL's text cannot hold it.
     """
-    if id_ is not None and (not 0 < len(id_.encode(errors="replace")) <= LONGEST_ID_BYTES or "\x00" in id_):
+    if id_ is None:
+        return None
+    size = len(id_.encode(errors="replace"))
+    # What PostgreSQL's text does not hold: NUL characters, and halves of surrogate pairs.
+    is_text = "\x00" not in id_ and not any("\ud800" <= one <= "\udfff" for one in id_)
+    if not 0 < size <= LONGEST_ID_BYTES or not is_text:
         raise QueueJobError(
-            f"{id_[:40]!r} is no id of a waiting job", hint=f"1 to {LONGEST_ID_BYTES} bytes, no NUL character"
+            f"{id_[:40]!r} is no id of a waiting job",
+            hint=f"1 to {LONGEST_ID_BYTES} bytes in UTF-8, no NUL character",
         )
     return id_
 

@@ -278,8 +278,8 @@ class JobQueue:
         return {
             "queue": check_queue(queue),
             "name": check_name(name),
-            "args": arguments.to_json(),
             "id": check_id(arguments.id),
+            "args": arguments.to_json(),
             "priority": priority,
             "delay": delay_seconds,
             "scheduled_at": scheduled_at,

@@ -9,7 +9,7 @@ import pytest
 from procrastinate import jobs
 
 from upgrader.worker.options import Backoff
-from upgrader.worker.queue.arguments import JobArguments, QueueJobError
+from upgrader.worker.queue.arguments import JobArguments, QueueJobError, check_id
 from upgrader.worker.queue.dispatch import JobGivenBackError, Retries
 
 
@@ -92,3 +92,10 @@ def test_a_job_that_is_given_back_is_tried_whatever_its_attempts() -> None:
     decision = Retries().get_retry_decision(exception=JobGivenBackError(), job=tried(0, JobArguments()))
     assert decision is not None
     assert decision.retry_at is None
+
+
+@pytest.mark.parametrize("id_", ["", "a\0b", "\udc00", "a\ud800", "x" * 1_025])
+def test_an_id_that_postgresql_cannot_hold_is_refused(id_: str) -> None:
+    """Before it is sent: the driver would say that it cannot encode it, and not that the id is wrong."""
+    with pytest.raises(QueueJobError, match="is no id of a waiting job"):
+        check_id(id_)
