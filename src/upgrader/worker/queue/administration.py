@@ -254,11 +254,14 @@ class QueueAdministration:
                 f"job {number} ({found.name}) {word}: only one that failed or was cancelled is tried again",
                 hint="`upgrader jobs list --status failed` shows those that failed",
             )
-        self._execute(
+        stored = ", ".join(f"'{one}'" for status in _TRIED_AGAIN for one in _STORED[status])
+        changed = self._rows(
             "update {jobs} set status = 'todo', scheduled_at = null, worker_id = null, abort_requested = false"
-            " where id = %s and status in ('failed', 'cancelled', 'aborted')",
+            f" where id = %s and status in ({stored}) returning id",
             [number],
         )
+        if not changed:
+            return self.retry(number)  # somebody else was quicker: it is something else now
         return JobOrdered(self.job(number), is_changed=True)
 
     def cancel(self, number: int) -> JobOrdered:
@@ -276,7 +279,9 @@ class QueueAdministration:
         if found.is_cancelling:
             return JobOrdered(found, is_changed=False)
         function = identifier(self._schema, "procrastinate_cancel_job_v1").replace("%", "%%")
-        self._execute(f"select {function}(%s, true, false)", [number])
+        (answer,) = self._rows(f"select {function}(%s, true, false) as changed", [number])
+        if answer["changed"] is None:
+            return self.cancel(number)  # it ended just before
         return JobOrdered(self.job(number), is_changed=True)
 
     def queues(self) -> Sequence[QueueState]:
@@ -289,10 +294,6 @@ class QueueAdministration:
     def _rows(self, query: str, values: Sequence[object]) -> list[DictRow]:
         with translating(), self._allowed(), self._driver.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(self._filled(query), values).fetchall()
-
-    def _execute(self, query: str, values: Sequence[object]) -> None:
-        with translating(), self._allowed():
-            self._driver.execute(self._filled(query), values)
 
     def _filled(self, query: str) -> bytes:
         return query.format(**{key: name.replace("%", "%%") for key, name in self._tables.items()}).encode()
@@ -310,6 +311,7 @@ class QueueAdministration:
             ) from error
 
 
+_TRIED_AGAIN = (JobStatus.FAILED, JobStatus.CANCELLED)
 _OVER = {
     JobStatus.SUCCEEDED: "succeeded",
     JobStatus.FAILED: "failed",
