@@ -164,7 +164,12 @@ class WorkerSettings(SettingsGroup):
         if self.stalled_seconds <= self.heartbeat_seconds:
             raise PydanticCustomError(
                 "conflict",
-                "a worker would be taken to be dead between two of its heartbeats",
-                {"keys": ("worker.stalled_seconds", "worker.heartbeat_seconds")},
+                "a worker would be taken to be dead between two of its heartbeats:"
+                " silence of {stalled} s, and a heartbeat every {heartbeat} s; let the first be three times the second",
+                {
+                    "keys": ("worker.stalled_seconds", "worker.heartbeat_seconds"),
+                    "stalled": f"{self.stalled_seconds:g}",
+                    "heartbeat": f"{self.heartbeat_seconds:g}",
+                },
             )
         return self
