@@ -70,15 +70,15 @@ def _window(cron: str, seconds: float) -> dict[str, str]:
 
 
 def test_deferred_slow_steps_run_in_windows(slow: Project, worker: list[subprocess.Popen[str]]) -> None:
-    """Three seconds of work in windows of one and a half: cut off cleanly at the end of one, done in a later one."""
-    worker.append(slow.start_cli("worker", env=_window("*/3 * * * * *", 1.5)))
+    """Three seconds of work in windows of two: cut off cleanly at the end of one, done in a later one."""
+    worker.append(slow.start_cli("worker", env=_window("*/4 * * * * *", 2.0)))
     wait_until(lambda: _attempts(slow)[-1:] == ["completed"])
     assert "interrupted" in _attempts(slow)
     assert slow.query("select count(*) from core.batch") == [(15,)]
     worker[0].send_signal(signal.SIGTERM)
     _, told = worker[0].communicate(timeout=60)
     assert worker[0].returncode == 0, told
-    assert "job upgrade.deferred (UpgradeJobs.run_deferred): cron */3 * * * * * (UTC)" in told
+    assert "job upgrade.deferred (UpgradeJobs.run_deferred): cron */4 * * * * * (UTC)" in told
     assert "1 deferred slow step until" in told
     assert "the window is over" in told
     assert document(slow.run_cli("status", "--json"))["instance"]["health"] == "up-to-date"

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
+from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeGuard, TypeVar
 
@@ -34,6 +35,7 @@ class RunningJob:
         id: its number in the queue's table; None where it runs without one.
         attempt: which try this is, from 1,
         attempts: of so many.
+        due: the tick that it runs for; None where somebody asked for it, and for what is taken from a queue.
         stop: set when it should come to its end: it was cancelled, or the worker ends.
     """
 
@@ -42,6 +44,7 @@ class RunningJob:
     id: int | None = None
     attempt: int = 1
     attempts: int = 1
+    due: datetime | None = None
     stop: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
 
     @property

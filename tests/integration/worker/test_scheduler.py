@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -369,6 +370,49 @@ def test_what_was_made_at_the_start_waits_for_the_database(
             wait_until(lambda: after.execute(queued).fetchall() != [])
             assert after.execute(queued).fetchall() == [("made",)]
         assert made.stop(timeout_seconds=10) == ()
+
+
+def test_a_run_that_ends_while_the_database_is_away(
+    scheduler: Schedulers, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What became of its tick is written as soon as the database is back: nobody is told that it still runs."""
+    begun, is_away = threading.Event(), threading.Event()
+
+    class Jobs:
+        @scheduled_job(interval=1, name="long")
+        def long(self) -> None:
+            begun.set()
+            assert is_away.wait(30)
+
+    with scheduler(Jobs) as made:
+        made.start()
+        assert begun.wait(30)
+        with nobody_let_in(database_url):
+            is_away.set()
+            wait_until(lambda: "cannot use its database" in caplog.text)
+        with psycopg.connect(database_url, autocommit=True) as after:
+            first = "select outcome from upgrader_worker.tick order by due limit 1"
+            wait_until(lambda: after.execute(first).fetchone() == ("done",))
+
+
+def test_stopping_waits_for_what_was_triggered(scheduler: Schedulers) -> None:
+    """It has its lock until it is through, and is named where it is not."""
+    go_on = threading.Event()
+
+    class Jobs:
+        @scheduled_job(name="asked for")
+        def asked_for(self) -> None:
+            assert go_on.wait(30)
+
+    with scheduler(Jobs) as made, scheduler(Jobs) as other, ThreadPoolExecutor(1) as thread:
+        run = thread.submit(made.trigger_now, "asked for")
+        wait_until(lambda: made.at_work() == ("asked for",) and made.jobs()[0].running == 1)
+        assert made.stop(timeout_seconds=0.1) == ("asked for",)
+        assert other.trigger_now("asked for").outcome is TickOutcome.SKIPPED
+        go_on.set()
+        assert run.result(30).outcome is TickOutcome.DONE
+        assert made.stop(timeout_seconds=20) == ()
+        assert other.trigger_now("asked for").outcome is TickOutcome.DONE
 
 
 def test_stopping_waits_for_what_finishes_in_time(scheduler: Schedulers) -> None:

@@ -180,6 +180,27 @@ def test_a_lock_that_the_lost_connection_has_still_is_taken_once_it_is_free(
     other.close()
 
 
+def test_a_lock_that_cannot_be_given_back_goes_with_its_connection(database_url: str) -> None:
+    """Else nobody had it again as long as this process lives; the others that it holds stay its own."""
+    from upgrader.database.connect import Connector
+
+    key, kept = lock_key("job", "upgrader_worker", "x"), lock_key("job", "upgrader_worker", "y")
+    one, other = SessionLocks(Connector(database_url)), SessionLocks(Connector(database_url))
+    assert one.try_acquire(key)
+    assert one.try_acquire(kept)
+    assert one._driver is not None
+    one._driver.autocommit = False
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        one._driver.execute("select 1 / 0")  # from here on it refuses every statement, and is open
+    one.release(key)
+    one.keep()
+    wait_until(lambda: other.try_acquire(key))
+    wait_until(lambda: one.keep() or not one._missed)
+    assert not other.try_acquire(kept)
+    one.close()
+    other.close()
+
+
 def test_a_tick_whose_claim_was_answered_in_vain_is_fired(
     scheduler: Schedulers, connection: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -263,6 +284,34 @@ def test_a_tick_that_was_missed_is_made_up_for_once(
         wait_until(lambda: len(runs) == 1)
         made.stop(timeout_seconds=5)
     assert [row[1] for row in ticks_of(connection)][1:] in ([latest], [latest + timedelta(seconds=120)])
+
+
+@pytest.mark.parametrize("most_seconds", [86_400, 0])
+def test_a_tick_that_was_put_off_is_not_lost_with_its_worker(
+    scheduler: Schedulers, connection: psycopg.Connection[Any], most_seconds: float
+) -> None:
+    """Where it may have been put off for longer than what is made up for, it is made up for as long."""
+
+    class Jobs:
+        @scheduled_job(cron="0 0 0 * * *", max_random_delay=most_seconds, name="nightly")
+        def nightly(self) -> None:
+            """Do nothing."""
+
+    with scheduler(Jobs) as made:
+        now = datetime.now(UTC)
+        # By its clock it is noon: the tick of midnight is long past.
+        noon = now.replace(hour=12, minute=0, second=0, microsecond=0)
+        made._parts.clock._seen = noon, time.monotonic()
+        made._parts.ticks.set_clock = lambda _: None  # type: ignore[method-assign]  # the clock is set already
+        connection.execute(
+            "insert into upgrader_worker.tick (name, due, worker, outcome) values ('nightly', %s, 'other', 'done')",
+            [noon - timedelta(hours=36)],
+        )
+        made.start()
+        nightly = made._states["nightly"]
+        if most_seconds:
+            wait_until(lambda: nightly.newest == noon - timedelta(hours=12))
+        assert nightly.next_due == noon + timedelta(hours=12)
 
 
 def test_old_ticks_are_pruned(scheduler: Schedulers, connection: psycopg.Connection[Any]) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,10 @@ class Timed:
         logging.getLogger("mine").warning("logged %s", 1, extra={"order": 7})
         print("printed")
         return {"pid": os.getpid(), "job": current_job().name, "group": os.getpgid(0)}
+
+    @scheduled_job(timeout=30, interval=0.3, name="ticks")
+    def ticks(self):
+        sys.stdout.write(f"for {current_job().due.isoformat()}, without an end of line")
 
     @scheduled_job(timeout=0.5)
     def hangs(self):
@@ -114,6 +119,42 @@ def test_a_job_with_a_timeout_runs_in_a_child(
     assert ("mine", "logged 1") in told
     assert ("upgrader.worker.output", "printed") in told
     assert next(record for record in caplog.records if record.name == "mine").__dict__["order"] == 7
+
+
+def test_a_child_knows_its_tick(timed: tuple[Scheduler, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """And what it writes is told to the end, also where that is no end of a line."""
+    caplog.set_level("INFO")
+
+    def told() -> list[str]:
+        return [record.message for record in caplog.records if record.name == "upgrader.worker.output"]
+
+    timed[0].start()
+    wait_until(lambda: told() != [])
+    moment = told()[0].removeprefix("for ").removesuffix(", without an end of line")
+    assert datetime.fromisoformat(moment).utcoffset() == timedelta(0)
+
+
+def test_a_module_that_takes_too_long_to_load(
+    timed: tuple[Scheduler, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is what is told, not the job's timeout, which has not begun."""
+    monkeypatch.setattr("upgrader.worker.scheduling.timed._START_SECONDS", 1.0)
+    path = tmp_path / "jobs" / "timed.py"
+    path.write_text(f"import time\ntime.sleep(600)\n{path.read_text()}", encoding="utf-8")
+    run = timed[0].trigger_now("Timed.hangs")
+    assert isinstance(run.error, JobTimeoutError)
+    assert "its module took too long to load" in str(run.error)
+
+
+def test_no_process_to_be_had(timed: tuple[Scheduler, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run fails, and leaves nothing open."""
+    timed[0].trigger_now("Timed.raises")
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")
+        for _ in range(3):
+            assert isinstance(timed[0].trigger_now("Timed.raises").error, FileNotFoundError)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_a_timeout_really_ends_it(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:

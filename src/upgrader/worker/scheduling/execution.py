@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent import futures
+from datetime import datetime
 from typing import Any
 
 from upgrader.errors import UpgraderError
@@ -44,8 +45,11 @@ class JobExecution:
         self._is_stopping = False
         self._lock = threading.Lock()
 
-    def run(self, job: ScheduledJob) -> Any:
+    def run(self, job: ScheduledJob, *, due: datetime | None = None) -> Any:
         """Run a job, again where it failed and has retries left, and give what it returned.
+
+        Args:
+            due: the tick that it runs for, if it does.
 
         Raises:
             Exception: what its last try raised; JobTimeoutError where that took too long.
@@ -53,7 +57,7 @@ class JobExecution:
         tries = job.retries + 1
         for attempt in range(1, tries + 1):
             try:
-                return self._once(job, RunningJob(job.name, attempt=attempt, attempts=tries))
+                return self._once(job, RunningJob(job.name, attempt=attempt, attempts=tries, due=due))
             except JobExitError:
                 raise
             except Exception:
@@ -95,7 +99,12 @@ class JobExecution:
             return self._timed.run(
                 job.found.origin,
                 timeout_seconds=job.timeout_seconds,
-                job={"name": running.name, "attempt": running.attempt, "attempts": running.attempts},
+                job={
+                    "name": running.name,
+                    "attempt": running.attempt,
+                    "attempts": running.attempts,
+                    "due": running.due.isoformat() if running.due is not None else None,
+                },
                 needs_result=job.queue is not None,
             )
         try:

@@ -43,7 +43,7 @@ class TickFiring:
             return True
         # The tick is this worker's now: whatever happens to the connection, it is seen to here.
         before = state.last_outcome
-        run = self._runner.run_once(state, is_patient=True)
+        run = self._runner.run_once(state, is_patient=True, due=due)
         log_left_out(run, again=before is TickOutcome.SKIPPED)
         self._settle(state, due, run)
         return True
@@ -66,7 +66,7 @@ class TickFiring:
             if self._parts.ticks.is_claimed(job.name, due):
                 return True
             if not made:
-                made.append(self._runner.overlap_guarded(state))
+                made.append(self._runner.overlap_guarded(state, due=due))
             self._conclude(state, due, made[0])
         finally:
             self._parts.locks.release(key)
@@ -97,7 +97,10 @@ class TickFiring:
             log_queued(job, number)
 
     def _settle(self, state: JobState, due: datetime, run: JobRun) -> None:
-        try:
+        def settle() -> None:
             self._parts.ticks.settle(state.job.name, due, run.outcome, detail_of(run))
+
+        try:
+            self._runner.with_database(settle, is_patient=True)
         except DATABASE_ERRORS as error:  # the run itself is over: it must not be begun again
             self._parts.outage.tell(error)

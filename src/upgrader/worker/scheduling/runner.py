@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import TypeVar
 
 from sqlalchemy import Connection
@@ -36,13 +37,14 @@ class JobRunner:
             job.queue, job.queue_job_name, payload, job.queue_job_options, connection=connection
         )
 
-    def run_once(self, state: JobState, *, is_patient: bool = False) -> JobRun:
+    def run_once(self, state: JobState, *, is_patient: bool = False, due: datetime | None = None) -> JobRun:
         """Run a job, inline or into its queue, without a claim.
 
         Args:
+            due: the tick that it runs for, if it does.
             is_patient: wait for the database where it is away; else its error is raised, or becomes the run's.
         """
-        run = self.overlap_guarded(state, is_patient=is_patient)
+        run = self.overlap_guarded(state, is_patient=is_patient, due=due)
         if run.outcome is TickOutcome.DONE and self.goes_to_queue(state.job):
             run = self._queued(state.job, run, is_patient=is_patient)
         state.note(run.outcome, self._parts.clock())
@@ -54,16 +56,19 @@ class JobRunner:
                 return self.add(job, run.result, connection)
 
         try:
-            number = self._with_database(add, is_patient=is_patient)
+            number = self.with_database(add, is_patient=is_patient)
         except Exception as error:
             return refused(run, job, error)
         log_queued(job, number)
         return JobRun(job.name, TickOutcome.QUEUED, run.result, number, seconds=run.seconds)
 
-    def overlap_guarded(self, state: JobState, *, is_patient: bool = False) -> JobRun:
+    def overlap_guarded(
+        self, state: JobState, *, is_patient: bool = False, due: datetime | None = None
+    ) -> JobRun:
         """Run a job unless a run of it goes on, in whatever process.
 
         Args:
+            due: the tick that it runs for, if it does.
             is_patient: wait for the database where it is away; else its error is raised.
         """
         job = state.job
@@ -71,16 +76,16 @@ class JobRunner:
         if job.prevent_overlap and not self._acquired(key, is_patient=is_patient):
             return JobRun(job.name, TickOutcome.SKIPPED)
         try:
-            return self._counted(state)
+            return self._counted(state, due)
         finally:
             if job.prevent_overlap:
                 self._parts.locks.release(key)
 
-    def _counted(self, state: JobState) -> JobRun:
+    def _counted(self, state: JobState, due: datetime | None) -> JobRun:
         name, started = state.job.name, time.perf_counter()
         state.begin()
         try:
-            result = self._execution.run(state.job)
+            result = self._execution.run(state.job, due=due)
         except Exception as error:
             return JobRun(name, TickOutcome.FAILED, error=error, seconds=time.perf_counter() - started)
         finally:
@@ -89,14 +94,18 @@ class JobRunner:
 
     def _acquired(self, key: int, *, is_patient: bool) -> bool:
         try:
-            return self._with_database(lambda: self._parts.locks.try_acquire(key), is_patient=is_patient)
+            return self.with_database(lambda: self._parts.locks.try_acquire(key), is_patient=is_patient)
         except DATABASE_ERRORS:
             if not is_patient:
                 raise
             return False  # the scheduler ends
 
-    def _with_database(self, work: Callable[[], Result], *, is_patient: bool) -> Result:
-        """Do something; where the database is away and that is to be waited for, again until it is back."""
+    def with_database(self, work: Callable[[], Result], *, is_patient: bool) -> Result:
+        """Do something; where the database is away and that is to be waited for, again until it is back.
+
+        Raises:
+            Exception: one of `DATABASE_ERRORS`, where it is not waited for or the scheduler ends meanwhile.
+        """
         while True:
             try:
                 result = work()

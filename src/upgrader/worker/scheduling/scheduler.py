@@ -80,8 +80,8 @@ class Scheduler:
         self._runner = JobRunner(self._execution, self._parts)
         self._firing = TickFiring(self._runner, self._parts)
         self._thread: threading.Thread | None = None
-        self._runs: dict[threading.Thread, str] = {}
-        self._runs_lock = threading.Lock()
+        self._runs: dict[object, str] = {}
+        self._runs_change = threading.Condition()
         self._pruned = self._looked = float("-inf")
 
     def start(self) -> None:
@@ -99,7 +99,9 @@ class Scheduler:
         last = self._parts.ticks.latest([state.job.name for state in timed])
         for state in timed:
             tick = last.get(state.job.name)
-            after = now if tick is None else max(tick.due, now - timedelta(seconds=MADE_UP_SECONDS))
+            # One that was put off by chance may have been lost with the worker that was about to run it.
+            made_up = timedelta(seconds=MADE_UP_SECONDS + state.job.max_random_delay_seconds)
+            after = now if tick is None else max(tick.due, now - made_up)
             state.next_due = state.job.trigger.next_after(min(after, now))
         for state in timed:
             if state.job.options.run_on_start:
@@ -118,23 +120,18 @@ class Scheduler:
         self._execution.ask_to_stop()
         if self._thread is not None:
             self._thread.join(max(0.0, deadline - time.monotonic()))
-        with self._runs_lock:
-            runs = list(self._runs)
-        for thread in runs:
-            thread.join(max(0.0, deadline - time.monotonic()))
+        self._wait_for_runs(max(0.0, deadline - time.monotonic()))
         unfinished = self.at_work()
         self._execution.end()
-        for thread in runs:
-            thread.join(RETRY_SECONDS if unfinished else 0.0)
-        if not self.at_work():
+        if self._wait_for_runs(RETRY_SECONDS):
             self._parts.locks.close()
         self._parts.ticks.close()
         return unfinished
 
     def at_work(self) -> tuple[str, ...]:
         """Give the names of the jobs that run just now."""
-        with self._runs_lock:
-            return tuple(sorted({name for thread, name in self._runs.items() if thread.is_alive()}))
+        with self._runs_change:
+            return tuple(sorted(set(self._runs.values())))
 
     def trigger_now(self, name: str) -> JobRun:
         """Run a job now, whatever its schedule, and wait for its end; what it raises is told, not raised.
@@ -152,7 +149,11 @@ class Scheduler:
             )
         if not state.job.enabled:
             raise UnknownJobError(f"the job {name!r} is switched off", hint=how_to_switch_on(state.job))
-        return self._runner.run_once(state)
+        key = self._begin_run(name)
+        try:
+            return self._runner.run_once(state)
+        finally:
+            self._end_run(key)
 
     def trigger_soon(self, name: str) -> None:
         """Run a job now, in a thread of its own."""
@@ -222,6 +223,22 @@ class Scheduler:
         state.newest, state.next_due = due, state.job.trigger.next_after(due)
         self._spawn(state.job.name, lambda: self._firing.see_to(state, due))
 
+    def _begin_run(self, name: str) -> object:
+        key = object()
+        with self._runs_change:
+            self._runs[key] = name
+        return key
+
+    def _end_run(self, key: object) -> None:
+        with self._runs_change:
+            self._runs.pop(key)
+            self._runs_change.notify_all()
+
+    def _wait_for_runs(self, seconds: float) -> bool:
+        """Wait until no job is at work; False where that takes longer."""
+        with self._runs_change:
+            return self._runs_change.wait_for(lambda: not self._runs, seconds)
+
     def _spawn(self, name: str, work: Callable[[], None]) -> None:
         def run() -> None:
             try:
@@ -229,10 +246,11 @@ class Scheduler:
             except Exception:
                 _logger.exception("job %s could not be run", name)
             finally:
-                with self._runs_lock:
-                    self._runs.pop(threading.current_thread(), None)
+                self._end_run(key)
 
-        thread = threading.Thread(target=run, name=f"upgrader-job {name}", daemon=True)
-        with self._runs_lock:
-            self._runs[thread] = name
-        thread.start()
+        key = self._begin_run(name)
+        try:
+            threading.Thread(target=run, name=f"upgrader-job {name}", daemon=True).start()
+        except BaseException:
+            self._end_run(key)
+            raise

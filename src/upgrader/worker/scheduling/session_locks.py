@@ -11,6 +11,7 @@ import psycopg
 
 from upgrader.database.connect import Connector
 
+_UNLOCK_TRIES = 2
 _logger = logging.getLogger(__name__)
 
 
@@ -57,9 +58,14 @@ class SessionLocks:
         with self._mutex:
             self._held.discard(key)
             self._missed.discard(key)
-            if self._driver is not None and not self._driver.closed:
+            driver = self._driver
+            if driver is None or driver.closed:
+                return
+            for _ in range(_UNLOCK_TRIES):
                 with suppress(psycopg.Error):
-                    self._driver.execute("select pg_advisory_unlock(%s)", [key])
+                    driver.execute("select pg_advisory_unlock(%s)", [key])
+                    return
+            driver.close()  # else the session would keep it as long as this process lives
 
     def keep(self) -> None:
         """Make sure that what is held is still held; to be called now and then.

@@ -60,7 +60,7 @@ class TimedRuns:
 
         Args:
             timeout_seconds: from when the job's function is called; loading its module is no part of it.
-            job: name, attempt and attempts, for `current_job` in the child.
+            job: name, attempt, attempts and due, for `current_job` in the child.
 
         Raises:
             JobTimeoutError: it took too long, and was killed.
@@ -74,6 +74,11 @@ class TimedRuns:
             finally:
                 with self._lock:
                     self._children.discard(child.process)
+        if ending is None and not child.has_begun:
+            raise JobTimeoutError(
+                f"job {job['name']!r} was ended before it began: its module took too long to load",
+                hint="let the module do less as it is imported",
+            )
         if ending is None:
             raise JobTimeoutError(
                 f"job {job['name']!r} was ended after {timeout_seconds:g} s",
@@ -112,15 +117,22 @@ class _Child:
             level=logging.root.level,
             needs_result=needs_result,
         )
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", _MODULE, json.dumps(asdict(order))],
-            stdin=subprocess.DEVNULL,
-            stdout=2,  # what it prints past Python is for people, as the parent's
-            pass_fds=(order.control, order.messages),
-            start_new_session=True,
-        )
-        os.close(self._control[0])
-        os.close(self._messages[1])
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", _MODULE, json.dumps(asdict(order))],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # what it prints past Python is for people, as the parent's
+                pass_fds=(order.control, order.messages),
+                start_new_session=True,
+            )
+        except BaseException:  # no more processes, no more memory: the next tick tries again
+            os.close(self._control[1])
+            os.close(self._messages[0])
+            raise
+        finally:
+            os.close(self._control[0])
+            os.close(self._messages[1])
+        self.has_begun = False
         self._read = b""
 
     def __enter__(self) -> _Child:
@@ -158,6 +170,7 @@ class _Child:
                     self._read += data
                     ending = self._take()
                     if ending == _BEGUN:
+                        self.has_begun = True
                         deadline, ending = time.monotonic() + timeout_seconds, self._take()
                     if ending is not None:
                         return ending

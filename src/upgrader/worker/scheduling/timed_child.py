@@ -17,6 +17,7 @@ import sys
 import threading
 import traceback
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from upgrader.worker.scheduling.jobs import JobOrigin
@@ -33,7 +34,7 @@ class Order:
         path: the parent's `sys.path`.
         control: a pipe that is closed when the parent ends.
         messages: the pipe that goes back.
-        job: name, attempt and attempts.
+        job: name, attempt, attempts, and the tick that it runs for, if it does.
         level: of the parent's root logger.
         needs_result: whether the return value is a payload, so that it has to come back.
     """
@@ -56,10 +57,12 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, args=(order.control,), daemon=True).start()
     messages = _Messages(order.messages)
     sys.stdin = io.StringIO()
-    sys.stdout = sys.stderr = _Prints(messages)
+    sys.stdout = sys.stderr = prints = _Prints(messages)
     logging.root.addHandler(_Records(messages))
     logging.root.setLevel(order.level)
-    messages.send(_ending(order, messages))
+    ending = _ending(order, messages)
+    prints.end_line()
+    messages.send(ending)
     os._exit(0)  # threads that a job has left behind end with it
 
 
@@ -85,7 +88,9 @@ def _run(order: Order, messages: _Messages) -> Any:
     origin = JobOrigin(**order.origin)
     work = function_of(origin, load_module(origin))
     messages.send(("begun", None))
-    return run_job(RunningJob(**order.job), work)
+    due = order.job["due"]
+    job = RunningJob(**{**order.job, "due": datetime.fromisoformat(due) if due is not None else None})
+    return run_job(job, work)
 
 
 def _pickled(error: BaseException) -> bytes | None:
@@ -137,6 +142,11 @@ class _Prints(io.TextIOBase):
         for line in lines:
             self._messages.send(("print", line))
         return len(text)
+
+    def end_line(self) -> None:
+        """Send what was begun of a line, if anything was."""
+        if self._begun:
+            self.write("\n")
 
 
 class _Records(logging.Handler):
