@@ -37,12 +37,12 @@ def test_status_tells_the_living_from_the_dead(jobs: Project) -> None:
     assert jobs.query("select to_regnamespace('upgrader_worker') is null") == [(True,)]
     with working(jobs, **_QUICK) as started:
         wait_until(lambda: jobs.query("select from upgrader_worker.tick where name = 'often'") != [])
-        wait_until(lambda: jobs.query("select name from upgrader_worker.sign") != [])
+        wait_until(lambda: jobs.query("select from upgrader_worker.sign where name = 'worker.startup'") != [])
         found = document(jobs.run_cli("worker", "status", "--json"))
         (worker,) = found["workers"]
         assert (worker["alive"], worker["pid"]) == (True, started.process.pid)
         assert worker["silent_seconds"] < 1.5
-        assert [sign["name"] for sign in found["signs"]] == ["worker.startup"]
+        assert "worker.startup" in [sign["name"] for sign in found["signs"]]  # a heartbeat may have come, too
         assert found["signs"][0]["worker"] == worker["id"]
         assert "often" in [tick["name"] for tick in found["ticks"]]
         started.kill()
