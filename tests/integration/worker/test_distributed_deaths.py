@@ -61,6 +61,8 @@ def test_a_silent_worker_is_given_up(project: Project):
     with worker_processes(project, 2) as workers:
         with Coordinator(project, {"stalled_seconds": 1.0}) as coordinator:
             wait_until(lambda: is_working(project) and len(coordinator_members(project)) == 2)
+            # One that is a member may still be about to join: it would say that it takes no part.
+            wait_until(lambda: "takes part in run" in workers[0].said)
             workers[0].process.send_signal(signal.SIGSTOP)
             report = coordinator.report
             workers[0].process.send_signal(signal.SIGCONT)
@@ -97,6 +99,7 @@ def test_workers_stop_at_the_next_step_of_a_dead_run(project: Project):
         process = start_coordinator(project)
         # Only who takes part when the coordinator dies has something to say about it.
         wait_until(lambda: is_working(project) and len(coordinator_members(project)) == 2)
+        wait_until(lambda: all("takes part in run" in worker.said for worker in workers))
         wait_until(lambda: len(attempts(project, "completed")) > 6)
         process.kill()
         process.wait()
