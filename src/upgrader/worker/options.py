@@ -35,7 +35,11 @@ class Backoff:
 
     def seconds(self, tries: int) -> float:
         """Give the rest after so many tries (from 1)."""
-        return min(self.max_seconds, self.delay_seconds * self.factor ** (tries - 1))
+        try:
+            rest = self.delay_seconds * self.factor ** (tries - 1)
+        except OverflowError:  # 2.0 to the power of 1,024
+            rest = float("inf") if self.delay_seconds else 0.0
+        return min(self.max_seconds, rest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,3 +54,14 @@ def test_a_job_that_two_operators_let_wait_again(ground: QueueGround) -> None:
     with meanwhile(ground, "status = 'todo'", lambda queue: queue.retry(number)) as said:
         ordered = said.result(60)
     assert (ordered.is_changed, ordered.job.status) == (False, JobStatus.WAITING)
+
+
+def test_a_job_that_was_written_by_hand_is_shown(ground: QueueGround) -> None:
+    """Among the others, with what stands there as its payload."""
+    ground.queue.add("mails", "send", 1)
+    number = ground.queue.add("mails", "send")
+    ground.connection.execute(
+        f"update {SCHEMA}.procrastinate_jobs set args = '[1]' where id = %s".encode(), [number]
+    )
+    shown = QueueAdministration(ground.connection, SCHEMA).jobs()
+    assert [(job.payload, job.attempts) for job in shown] == [([1], 1), (1, 1)]

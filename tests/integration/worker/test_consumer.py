@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 from contextvars import ContextVar
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -69,6 +69,42 @@ def test_a_job_that_nobody_handles_fails_with_the_list_of_handlers(
     assert "its handlers are: fail, hold, send, send.soon" in error_of(ground, number)
     assert "its handlers are: fail, hold, send, send.soon" in caplog.text
     assert [end.job.name for end in ends] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ["rubbish", "[1]", "null", "{}", '{"type": "abort_job_requested"}', '{"type": 1, "job_id": "a"}'],
+)
+def test_what_others_say_on_the_channel_of_a_queue_does_not_deafen_a_worker(
+    ground: QueueGround, payload: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every role of the database may NOTIFY on it: the worker looks for jobs, and hears of the next one."""
+    mails = Mails()
+    with consuming(ground.url, mails, **_LONG_POLL):
+        ground.queue.add("mails", "send", 1)
+        mails.wait_for(1)
+        ground.connection.execute("select pg_notify('procrastinate_queue_v1#mails', %s)", [payload])
+        ground.queue.add("mails", "send", 2)
+        mails.wait_for(2)
+    assert [record.levelname for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@pytest.mark.parametrize("args", ['{"backoff": ["x"]}', '{"attempts": "three"}', "[1]", '{"backoff": 3}'])
+def test_a_job_that_was_written_by_hand_and_cannot_be_read_fails(
+    ground: QueueGround, args: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It keeps the reason, and the worker goes on."""
+    mails = Mails()
+    with consuming(ground.url, mails):
+        number = ground.queue.add("mails", "hold", scheduled_at=datetime(2100, 1, 1, tzinfo=UTC))
+        ground.connection.execute(
+            f"update {SCHEMA}.procrastinate_jobs set args = %s, scheduled_at = null where id = %s".encode(),
+            [args, number],
+        )
+        ground.queue.add("mails", "send")
+        wait_until(lambda: ground.jobs() == [("hold", "failed"), ("send", "succeeded")])
+    assert "the job's arguments cannot be read" in error_of(ground, number)
+    assert "the job's arguments cannot be read" in caplog.text
 
 
 def test_a_host_that_cannot_choose_a_handler_fails_the_job(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -16,6 +17,7 @@ from tests.support.queue_hosts import TIGHT, Mails, consuming, queue_settings
 from tests.support.server import wait_until
 from tests.support.worker_queue import SCHEMA, QueueGround
 from upgrader.settings.worker import WorkerSettings
+from upgrader.worker import Job, QueueWorkerHost, queue_job_handler, queue_worker
 from upgrader.worker.queue.consumer import QueueConsumer
 from upgrader.worker.queue.manager import QueueManager
 from upgrader.worker.queue.pool import SeldomTold, make_connector, make_pool
@@ -117,6 +119,68 @@ def test_the_end_of_a_job_is_written_down_however_long_it_takes(
         ground.queue.add("mails", "send")
         wait_until(lambda: ground.jobs() == [("send", "succeeded")])
     assert len(mails.seen) == 1
+
+
+def test_a_try_that_has_begun_is_not_ended_by_the_one_before(
+    ground: QueueGround, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That a job waits again was written down and the answer lost; it is at work here when that is said once more."""
+    begun, go_on, tries = threading.Event(), threading.Event(), []
+
+    @queue_worker("mails")
+    class FailingOnce(QueueWorkerHost):
+        @queue_job_handler("send")
+        def send(self, job: Job[Any]) -> None:
+            tries.append(job.attempt)
+            if job.attempt == 1:
+                raise ValueError
+            begun.set()
+            go_on.wait(60)
+
+    with consuming(ground.url, FailingOnce()) as consumer:
+        connector = connector_of(consumer)
+        ask: Ask = connector.execute_query_all_async
+        told: list[int] = []
+
+        async def deaf(**values: Any) -> Any:
+            rows = await ask(**values)
+            if "seconds" in values:
+                told.append(len(rows))
+                if len(told) == 1:
+                    assert await asyncio.to_thread(begun.wait, 30)
+                    raise ConnectorException
+            return rows
+
+        monkeypatch.setattr(connector, "execute_query_all_async", deaf)
+        ground.queue.add("mails", "send", attempts=5)
+        wait_until(lambda: len(told) == 2)
+        assert ground.jobs("status::text, attempts") == [("doing", 1)]
+        go_on.set()
+        wait_until(lambda: ground.jobs("status::text, attempts") == [("succeeded", 2)])
+    assert (told, tries) == ([1, 0], [1, 2])
+    assert "its end was written down as the connection was lost" in caplog.text
+
+
+def test_an_end_that_cannot_be_written_down_is_told_of_once(
+    ground: QueueGround, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever keeps it from being written, not only a connection that is lost; it is written once it can be."""
+    mails = Mails()
+    with consuming(ground.url, mails, concurrency=1):
+        ground.connection.execute(
+            f"alter table {SCHEMA}.procrastinate_jobs add constraint full_disk"
+            " check (status <> 'succeeded') not valid".encode()
+        )
+        ground.queue.add("mails", "send")
+        wait_until(lambda: "the end of a job cannot be written down" in caplog.text)
+        wait_until(lambda: len(mails.seen) == 1)
+        ground.connection.execute(
+            f"alter table {SCHEMA}.procrastinate_jobs drop constraint full_disk".encode()
+        )
+        wait_until(lambda: ground.jobs() == [("send", "succeeded")])
+    (line,) = [one.getMessage() for one in caplog.records if "cannot be written" in one.getMessage()]
+    assert "full_disk" in line
+    assert line.endswith("; trying again")
 
 
 def test_what_the_database_could_not_be_told_is_named(

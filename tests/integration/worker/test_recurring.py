@@ -63,6 +63,25 @@ def added(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
     ).fetchall()
 
 
+def test_a_row_that_was_written_by_hand_leaves_the_others_alone(
+    recurring: Callable[[], Any],
+    clock: Clock,
+    connection: psycopg.Connection[Any],
+    caplog: pytest.LogCaptureFixture,
+):
+    """It is told of once, and nothing is added of it."""
+    with recurring() as (jobs, queue):
+        for name in ("bad", "good"):
+            queue.add_cron("mail", name, cron="* * * * * *", timezone="UTC")
+        connection.execute("update upgrader_worker.recurring_job set args = '[1]' where name = 'bad'")
+        for _ in range(3):
+            clock.now += timedelta(seconds=1)
+            jobs.add_due()
+    assert {name for _, name, *_ in added(connection)} == {"good"}
+    (line,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert "mail/bad cannot be added" in line
+
+
 def test_a_job_is_added_at_each_tick(
     recurring: Callable[[], Any], clock: Clock, connection: psycopg.Connection[Any]
 ):

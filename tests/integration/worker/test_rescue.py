@@ -308,6 +308,34 @@ def test_retention_holds_however_a_job_was_added(ground: QueueGround) -> None:
     engine.dispose()
 
 
+def test_a_heartbeat_takes_no_place_of_a_job(ground: QueueGround) -> None:
+    """The last one is kept beside what the limits say."""
+    for name in ("send", "worker.heartbeat"):
+        number = ground.queue.add("mails", name)
+        ground.start()
+        ground.finish(number or 0)
+    assert run_upkeep(ground.url, "retain", retention={"finished_count": 1}) == [0]
+    assert ground.jobs() == [("send", "succeeded"), ("worker.heartbeat", "succeeded")]
+
+
+def test_a_worker_that_has_ended_is_not_said_to_live(ground: QueueGround) -> None:
+    """Its row would stand until others take it to be dead."""
+
+    async def run() -> None:
+        connector = make_connector(SCHEMA)
+        manager = QueueManager(connector, ground.url, poll_seconds=1)
+        async with make_pool(ground.url, SCHEMA) as pool:
+            await connector.open_async(pool)
+            number = await manager.register_worker()
+            upkeep = Upkeep(manager, WorkerSettings())
+            await upkeep.say_alive()
+            await manager.unregister_worker(number)
+            await upkeep.say_alive()
+
+    asyncio.run(run())
+    assert ground.connection.execute(f"select from {SCHEMA}.procrastinate_workers".encode()).fetchall() == []
+
+
 def test_no_limit_deletes_nothing(ground: QueueGround) -> None:
     """0 is no limit."""
     for _ in range(3):

@@ -19,7 +19,7 @@ from upgrader.errors import LayoutError, OperatorError
 from upgrader.settings import Settings
 from upgrader.worker.names import worker_schema
 from upgrader.worker.options import Backoff
-from upgrader.worker.queue.arguments import JobArguments
+from upgrader.worker.queue.arguments import JobArguments, QueueJobError
 from upgrader.worker.queue.connection import Notify, queue_connector
 from upgrader.worker.queue.layout import LAYOUT_VERSION, no_queue, no_rights, read_layout
 
@@ -320,7 +320,11 @@ _OVER = {
 
 
 def _record(row: DictRow) -> JobRecord:
-    arguments = JobArguments.of_row(row.pop("args") or {})
+    args = row.pop("args")
+    try:
+        arguments = JobArguments.of_row(args)
+    except QueueJobError:  # written by hand
+        arguments = JobArguments(args)
     status = JobStatus(row.pop("status"))
     if row["started_at"] is None:
         row["seconds"] = None

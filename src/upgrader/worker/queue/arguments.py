@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,6 +19,7 @@ LONGEST_QUEUE_BYTES = (
 LONGEST_NAME = 128  # characters, in Procrastinate's table
 LONGEST_ID_BYTES = 1_024  # an index holds it
 _SMALLEST_PRIORITY, _LARGEST_PRIORITY = -(2**31), 2**31 - 1
+_LONGEST_SECONDS = 10**10  # three hundred years: datetime holds the time that is so far from now
 _AT_ONCE = Backoff()
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -45,11 +45,22 @@ class JobArguments:
     id: str | None = None
 
     @classmethod
-    def of_row(cls, args: Mapping[str, Any]) -> JobArguments:
-        """Read them."""
-        return cls(
-            args.get("payload"), args.get("attempts", 1), Backoff(*args.get("backoff", ())), args.get("id")
-        )
+    def of_row(cls, args: Any) -> JobArguments:
+        """Read them.
+
+        Raises:
+            QueueJobError: this program did not write them.
+        """
+        try:
+            attempts, backoff = args.get("attempts", 1), args.get("backoff", ())
+            if not isinstance(attempts, int) or not all(isinstance(one, int | float) for one in backoff):
+                raise TypeError
+            return cls(args.get("payload"), attempts, Backoff(*backoff), args.get("id"))
+        except (AttributeError, TypeError, ValueError) as error:
+            raise QueueJobError(
+                "the job's arguments cannot be read: JobQueue did not write them",
+                hint="add jobs with JobQueue.add or JobQueue.add_cron",
+            ) from error
 
     def to_json(self) -> str:
         """Write them; what is as by default is left out.
@@ -139,7 +150,7 @@ def check_schedule(cron: str, timezone: str | None) -> None:
         ) from None
 
 
-def check_numbers(*, priority: int, attempts: int, delay_seconds: float) -> None:
+def check_numbers(*, priority: int, attempts: int, delay_seconds: float, backoff: Backoff = _AT_ONCE) -> None:
     """Refuse what the queue cannot hold.
 
     Raises:
@@ -153,8 +164,14 @@ def check_numbers(*, priority: int, attempts: int, delay_seconds: float) -> None
         raise QueueJobError(
             f"the priority {priority} is out of range", hint="it is a 32-bit integer, higher goes first"
         )
-    if not 0 <= delay_seconds < 10**10:
+    if not 0 <= delay_seconds < _LONGEST_SECONDS:
         raise QueueJobError(f"a job cannot wait for {delay_seconds} seconds", hint="delay is 0 or more")
+    numbers = (backoff.delay_seconds, backoff.factor, backoff.max_seconds)
+    if not all(isinstance(one, int | float) and 0 <= one < _LONGEST_SECONDS for one in numbers):
+        raise QueueJobError(
+            f"a job cannot rest as {backoff!r} says",
+            hint="delay_seconds, factor and max_seconds are numbers, 0 or more: Backoff.exponential(2.0)",
+        )
 
 
 def check_time(scheduled_at: datetime | None, *, delay_seconds: float) -> None:
@@ -179,7 +196,9 @@ def check_options(options: QueueJobOptions) -> None:
         QueueJobError: one of them is out of its range.
     """
     delay = seconds_of(options.delay)
-    check_numbers(priority=options.priority, attempts=options.attempts, delay_seconds=delay)
+    check_numbers(
+        priority=options.priority, attempts=options.attempts, delay_seconds=delay, backoff=options.backoff
+    )
     check_time(options.scheduled_at, delay_seconds=delay)
     check_id(options.id)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -17,9 +18,9 @@ from upgrader.database.encodings import in_ascii
 from upgrader.redaction import Redactor, clean_error_text
 from upgrader.worker.host import Job
 from upgrader.worker.names import HEARTBEAT_JOB
-from upgrader.worker.queue.arguments import JobArguments
+from upgrader.worker.queue.arguments import JobArguments, QueueJobError
 from upgrader.worker.queue.handlers import HandlerTable
-from upgrader.worker.queue.manager import QueueManager
+from upgrader.worker.queue.manager import ARGUMENTS, QueueManager
 from upgrader.worker.queue.workshop import JobCancelledError, Work, Workshop
 from upgrader.worker.running import RunningJob
 
@@ -66,15 +67,15 @@ class Dispatcher:
             JobGivenBackError: the worker ends first.
             JobAborted: it was cancelled.
         """
-        arguments = JobArguments.of_row(context.job.task_kwargs)
-        running = RunningJob(
-            context.job.task_name,
-            context.job.queue,
-            context.job.id,
-            context.job.attempts + 1,
-            max(arguments.attempts, 1),
-        )
+        tries = context.job.attempts + 1
+        running = RunningJob(context.job.task_name, context.job.queue, context.job.id, tries, tries)
         try:
+            try:
+                arguments = JobArguments.of_row(context.job.task_kwargs[ARGUMENTS])
+            except QueueJobError as error:
+                self._workshop.refuse(running, error)
+                raise
+            running = replace(running, attempts=max(arguments.attempts, 1))
             await self._run(context, running, arguments)
         except (JobGivenBackError, exceptions.JobAborted):
             raise
@@ -157,7 +158,10 @@ class Retries(retry.BaseRetryStrategy):
         """Decide after a try."""
         if isinstance(exception, JobGivenBackError):
             return retry.RetryDecision()
-        arguments = JobArguments.of_row(job.task_kwargs)
+        try:
+            arguments = JobArguments.of_row(job.task_kwargs[ARGUMENTS])
+        except QueueJobError:
+            return None
         tries = job.attempts + 1
         if tries >= arguments.attempts:
             return None

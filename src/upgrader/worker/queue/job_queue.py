@@ -214,7 +214,7 @@ class JobQueue:
             LayoutError: there are no workers' tables in that database, or the role may not use them.
         """
         check_schedule(cron, timezone)
-        check_numbers(priority=priority, attempts=attempts, delay_seconds=0.0)
+        check_numbers(priority=priority, attempts=attempts, delay_seconds=0.0, backoff=backoff)
         queue = check_queue(self.default_queue if queue is None else queue)
         key = check_id(key) or f"{queue}/{check_name(name)}"
         values = {
@@ -273,7 +273,12 @@ class JobQueue:
         delay_seconds: float,
         scheduled_at: datetime | None,
     ) -> dict[str, Any]:
-        check_numbers(priority=priority, attempts=arguments.attempts, delay_seconds=delay_seconds)
+        check_numbers(
+            priority=priority,
+            attempts=arguments.attempts,
+            delay_seconds=delay_seconds,
+            backoff=arguments.backoff,
+        )
         check_time(scheduled_at, delay_seconds=delay_seconds)
         return {
             "queue": check_queue(queue),

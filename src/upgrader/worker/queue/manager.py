@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 from procrastinate import jobs, utils
@@ -28,6 +28,9 @@ from upgrader.worker.queue.listening import listen
 
 _LOOK: jobs.Notification = {"type": "job_inserted", "job_id": 0}
 """In place of what was not heard: the worker looks for any job."""
+ARGUMENTS: Final = "arguments"
+"""Under which a job's arguments are passed through Procrastinate."""
+_ABORT: Final = "abort_job_requested"
 _SHORTEST_POLL_SECONDS = 0.01
 _PAUSE_SECONDS = 0.5
 
@@ -41,10 +44,12 @@ select f.id, f.status::text, f.task_name, f.priority, f.lock, f.queueing_lock, f
     ) end as due_seconds
 from procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s) f
 """
-# A job is its worker's until another has taken it; one whose worker was forgotten has not been taken yet.
+# A job is its worker's until another has taken it; one whose worker was forgotten has not been taken yet. Neither is
+# it the try's that has ended where the same worker is at the next one: its end was written, and the answer lost.
 _OWN = """(
     select id from procrastinate_jobs
-    where id = %(job_id)s and status = 'doing' and (worker_id = %(worker_id)s or worker_id is null) for update
+    where id = %(job_id)s and status = 'doing' and attempts = %(attempts)s
+      and (worker_id = %(worker_id)s or worker_id is null) for update
 )"""
 _FINISH = f"select procrastinate_finish_job_v1(id, %(status)s, %(delete_job)s) from {_OWN} own"
 _RETRY = f"""
@@ -109,6 +114,7 @@ class QueueManager(JobManager):
         self._taking = asyncio.Lock()
         self._ends_at: float | None = None
         self._is_away = False
+        self._is_unwritable = False
         self._notifications = 0
         self.unwritten: list[jobs.Job] = []
         self.worker: Worker | None = None
@@ -120,6 +126,11 @@ class QueueManager(JobManager):
         self.worker_id = await super().register_worker()
         self.registered.set()
         return self.worker_id
+
+    async def unregister_worker(self, worker_id: int) -> None:
+        """Take the worker out of the table; nobody says that it lives from then on."""
+        self.worker_id = None
+        await super().unregister_worker(worker_id)
 
     async def prune_stalled_workers(self, seconds_since_heartbeat: float) -> list[int]:  # noqa: ARG002
         """Leave dead workers to `Upkeep`, which gives back their jobs first."""
@@ -136,13 +147,24 @@ class QueueManager(JobManager):
 
         async def heard(channel: str, payload: str | None) -> None:
             self._notifications += 1
-            notification: jobs.Notification = json.loads(payload) if payload else _LOOK
-            await on_notification(channel=channel, notification=notification)
+            await on_notification(channel=channel, notification=await self._understood(payload))
 
         while True:
             with suppress(psycopg.Error):
                 await listen(self._conninfo, channels, heard)
             await asyncio.sleep(self._poll_seconds)
+
+    async def _understood(self, payload: str | None) -> jobs.Notification:
+        """Give what was said, if it is so; whoever may connect to the database may say anything."""
+        try:
+            said = json.loads(payload or "null")
+        except (ValueError, RecursionError):
+            return _LOOK
+        if isinstance(said, dict) and said.get("type") == _ABORT:
+            for number in await self.list_jobs_to_abort_async():
+                if number == said.get("job_id"):
+                    return {"type": _ABORT, "job_id": number}
+        return _LOOK
 
     async def list_jobs_to_abort_async(self, queue: str | None = None) -> Iterable[int]:
         """Give the jobs that were asked to end; none while the database is away."""
@@ -168,7 +190,8 @@ class QueueManager(JobManager):
             return None
         self._is_away = False
         if row["id"] is not None:
-            return QueuedJob.from_row(row)
+            # As one argument, whatever they are: somebody may have written them by hand.
+            return QueuedJob.from_row({**row, "args": {ARGUMENTS: row["args"]}})
         # The worker forgets what it was notified of while it was asking: it may be of a job that it did not see yet.
         self._sleep(row["due_seconds"] if heard == self._notifications else 0.0)
         return None
@@ -237,14 +260,20 @@ class QueueManager(JobManager):
         while True:
             try:
                 rows = await self.connector.execute_query_all_async(
-                    query=query, job_id=job.id, worker_id=job.worker_id, **values
+                    query=query, job_id=job.id, worker_id=job.worker_id, attempts=job.attempts, **values
                 )
                 break
-            except ConnectorException:
+            except ConnectorException as error:
+                if not is_in_doubt and not self._is_unwritable:
+                    _logger.warning(
+                        "the end of a job cannot be written down: %s; trying again", error.__cause__ or error
+                    )
+                    self._is_unwritable = True
                 is_in_doubt = True
                 if self._ends_at is not None and time.monotonic() > self._ends_at:
                     return
                 await asyncio.sleep(_PAUSE_SECONDS)
+        self._is_unwritable = False
         self.unwritten.remove(job)
         self._forget(job.id or 0)
         if not rows:

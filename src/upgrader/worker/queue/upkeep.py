@@ -52,12 +52,14 @@ with dead as (
 )
 select id, task_name, status from moved
 """
+# The last heartbeat is kept beside what the limits say: it would take the place of a job.
 _RETAIN = """
 with over as (
     select j.id, e.at, row_number() over (order by e.at desc, j.id desc) as place
     from procrastinate_jobs j,
         lateral (select max(at) as at from procrastinate_events where job_id = j.id and type <> 'scheduled') e
     where j.status = any(%(statuses)s::procrastinate_job_status[])
+      and not (j.status = 'succeeded' and j.task_name = %(heartbeat)s)
 ), old as (
     select id from over
     where (%(age)s > 0 and at < now() - make_interval(secs => %(age)s)) or (%(count)s > 0 and place > %(count)s)
@@ -172,7 +174,14 @@ class Upkeep:
     async def _retain(self, statuses: tuple[str, ...], *, age: float, count: int) -> int:
         total = 0
         while age or count:
-            (row,) = await self._rows(_RETAIN, statuses=list(statuses), age=age, count=count, batch=_BATCH)
+            (row,) = await self._rows(
+                _RETAIN,
+                statuses=list(statuses),
+                age=age,
+                count=count,
+                batch=_BATCH,
+                heartbeat=HEARTBEAT_JOB,
+            )
             total += row["deleted"]
             if row["deleted"] < _BATCH:
                 break

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from upgrader.database.connect import identifier
 from upgrader.errors import UpgraderError
-from upgrader.worker.queue.arguments import JobArguments
+from upgrader.worker.queue.arguments import JobArguments, QueueJobError
 from upgrader.worker.queue.job_queue import JobQueue
 from upgrader.worker.scheduling.scheduler import MADE_UP_SECONDS
 from upgrader.worker.scheduling.ticks import TickBook
@@ -36,7 +36,7 @@ class RecurringJob:
     key: str
     queue: str
     name: str
-    arguments: JobArguments
+    args: Any
     priority: int
     cron: str
     timezone: str | None
@@ -124,9 +124,11 @@ class RecurringJobs:
     def _see_to(self, job: RecurringJob) -> float:
         try:
             return self._add(job)
-        except _DATABASE_ERRORS:
-            raise
-        except Exception as error:  # a zone that this machine does not know: the others go on
+        except (
+            Exception
+        ) as error:  # a zone that this machine does not know, a row written by hand: the others go on
+            if isinstance(error, _DATABASE_ERRORS) and not isinstance(error, QueueJobError):
+                raise
             if job.key not in self._broken:
                 self._broken.add(job.key)
                 _logger.error(
@@ -161,7 +163,7 @@ class RecurringJobs:
         return self._seen[job.key]
 
     def _queued(self, job: RecurringJob, connection: Any) -> int | None:
-        told = job.arguments
+        told = JobArguments.of_row(job.args)
         return self._queue.add(
             job.queue,
             job.name,
@@ -179,7 +181,4 @@ class RecurringJobs:
             rows = driver.execute(
                 f"select key, queue, name, args, priority, cron, timezone, added_at from {table} order by key".encode()
             ).fetchall()
-        return [
-            RecurringJob(key, queue, name, JobArguments.of_row(args), *rest)
-            for key, queue, name, args, *rest in rows
-        ]
+        return [RecurringJob(*row) for row in rows]

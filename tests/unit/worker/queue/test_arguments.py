@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from procrastinate import jobs
 
 from upgrader.worker.options import Backoff
-from upgrader.worker.queue.arguments import JobArguments, QueueJobError, check_id
+from upgrader.worker.queue.arguments import JobArguments, QueueJobError, check_id, check_numbers
 from upgrader.worker.queue.dispatch import JobGivenBackError, Retries
+from upgrader.worker.queue.manager import ARGUMENTS
 
 
 def of(text: str) -> JobArguments:
@@ -26,7 +28,7 @@ def tried(attempts: int, arguments: JobArguments) -> jobs.Job:
         lock=None,
         queueing_lock=None,
         task_name="send",
-        task_kwargs=json.loads(arguments.to_json()),
+        task_kwargs={ARGUMENTS: json.loads(arguments.to_json())},
         attempts=attempts,
     )
 
@@ -47,6 +49,16 @@ def test_what_is_written_is_read_again(arguments: JobArguments) -> None:
 def test_defaults_take_no_room() -> None:
     """Most jobs say nothing of tries and rests."""
     assert JobArguments(5).to_json() == '{"payload": 5}'
+
+
+@pytest.mark.parametrize(
+    "args",
+    [[1], None, "text", {"attempts": "three"}, {"backoff": 3}, {"backoff": ["x"]}, {"backoff": [1] * 9}],
+)
+def test_what_somebody_else_wrote_is_told_as_such(args: Any) -> None:
+    """No error of Python's own."""
+    with pytest.raises(QueueJobError, match="JobQueue did not write them"):
+        JobArguments.of_row(args)
 
 
 def test_arguments_of_another_release_are_read() -> None:
@@ -99,3 +111,24 @@ def test_an_id_that_postgresql_cannot_hold_is_refused(id_: str) -> None:
     """Before it is sent: the driver would say that it cannot encode it, and not that the id is wrong."""
     with pytest.raises(QueueJobError, match="is no id of a waiting job"):
         check_id(id_)
+
+
+@pytest.mark.parametrize(("backoff", "rest"), [(Backoff.exponential(), 86_400.0), (Backoff(0.0, 2.0), 0.0)])
+def test_rests_have_an_end_however_often_a_job_was_tried(backoff: Backoff, rest: float) -> None:
+    """Two to the power of 5,000 is no number of Python's; the job would have failed with its rest."""
+    assert backoff.seconds(5_000) == rest
+
+
+@pytest.mark.parametrize(
+    "backoff",
+    [
+        Backoff(-1.0),
+        Backoff(factor=float("nan")),
+        Backoff(max_seconds=float("inf")),
+        Backoff(delay_seconds=timedelta(seconds=1)),  # type: ignore[arg-type]  # what is to be refused
+    ],
+)
+def test_a_rest_that_is_none_is_refused(backoff: Backoff) -> None:
+    """When the job is added, not after its first try."""
+    with pytest.raises(QueueJobError, match="cannot rest"):
+        check_numbers(priority=0, attempts=2, delay_seconds=0.0, backoff=backoff)
