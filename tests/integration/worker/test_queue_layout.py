@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support.server import Role
+from tests.support.server import Role, wait_until
 from tests.support.worker_queue import SCHEMA, QueueGround
 from upgrader.errors import LayoutError
 from upgrader.worker.queue import layout
@@ -111,6 +111,68 @@ def test_what_older_workers_use_goes_when_they_are_gone(
     ground.connection.execute(f"delete from {SCHEMA}.procrastinate_workers".encode())
     bring_up_to_date(ground.connection, SCHEMA)
     assert read_layout(ground.connection, SCHEMA) == layout.QueueLayout(post.stem, layout.LAYOUT_VERSION)
+
+
+def test_nothing_is_touched_where_only_what_has_to_wait_is_missing(
+    ground: QueueGround, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second part waits for the older workers; each start meanwhile leaves tables and locks alone."""
+    post = tmp_path / "99.00.00_50_post_remove.sql"
+    post.write_text("DROP TABLE procrastinate_jobs;")
+    monkeypatch.setattr(layout, "packaged_migrations", lambda: [*packaged_migrations(), post])
+    ground.connection.execute(f"insert into {SCHEMA}.procrastinate_workers default values".encode())
+    with psycopg.connect(ground.url) as application, application.transaction():
+        application.execute(f"select {SCHEMA}.add_job('mails', 'send', '{{}}', null, 0, 0, null)".encode())
+        bring_up_to_date(ground.connection, SCHEMA)
+    assert ground.jobs() == [("send", "todo")]
+
+
+def test_the_application_goes_on_while_a_long_transaction_holds_the_tables(
+    ground: QueueGround, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that brings them up to date waits in short turns, with nothing held, until it has them all."""
+    monkeypatch.setattr(layout, "_LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(layout, "_REST_SECONDS", 0.1)
+    ground.connection.execute(f"update {SCHEMA}.queue_layout set layout = 1".encode())
+    with (
+        psycopg.connect(ground.url, autocommit=True) as driver,
+        psycopg.connect(ground.url) as application,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        application.execute(f"select {SCHEMA}.add_job('mails', 'send', '{{}}', null, 0, 0, null)".encode())
+        made = thread.submit(bring_up_to_date, driver, SCHEMA)
+        waits = "select from pg_stat_activity where pid = %s and wait_event_type = 'Lock'"
+        for _ in range(3):
+            wait_until(lambda: bool(ground.connection.execute(waits, [driver.info.backend_pid]).fetchall()))
+            with psycopg.connect(ground.url, autocommit=True, options="-c statement_timeout=20s") as other:
+                other.execute(f"select {SCHEMA}.add_job('mails', 'send', '{{}}', null, 0, 0, null)".encode())
+        assert not made.done()
+        application.commit()
+        made.result(60)
+    assert len(ground.jobs()) == 4
+    assert read_layout(ground.connection, SCHEMA) == layout.QueueLayout(
+        packaged_migrations()[-1].stem, layout.LAYOUT_VERSION
+    )
+
+
+def test_tables_that_nobody_lets_go_of_are_told_as_such(
+    ground: QueueGround, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a minute; what is there is as it was."""
+    for name, value in (("_LOCK_SECONDS", 0.01), ("_REST_SECONDS", 0.01), ("_TRIES", 3)):
+        monkeypatch.setattr(layout, name, value)
+    ground.connection.execute(f"update {SCHEMA}.queue_layout set layout = 1".encode())
+    with (
+        psycopg.connect(ground.url, autocommit=True) as driver,
+        psycopg.connect(ground.url) as application,
+    ):
+        application.execute(f"select {SCHEMA}.add_job('mails', 'send', '{{}}', null, 0, 0, null)".encode())
+        with pytest.raises(LayoutError, match="a transaction that lasts") as caught:
+            bring_up_to_date(driver, SCHEMA)
+        assert "nothing was changed" in str(caught.value.hint)
+    found = read_layout(ground.connection, SCHEMA)
+    assert found is not None
+    assert found.layout == 1
 
 
 def test_an_older_library_is_refused(ground: QueueGround, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ Only `bring_up_to_date` needs Procrastinate installed; it is what a worker does 
 from __future__ import annotations
 
 import hashlib
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ import psycopg
 
 from upgrader.database.connect import identifier
 from upgrader.errors import LayoutError
-from upgrader.worker.queue.layout_sql import DEPENDENTS, FUNCTIONS_KNOW_THEIR_SCHEMA, OBJECTS, TABLES
+from upgrader.worker.queue.layout_sql import DEPENDENTS, FUNCTIONS_KNOW_THEIR_SCHEMA, OBJECTS, TABLES, TAKING
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 _POST = "_post_"
+_LOCK_SECONDS, _REST_SECONDS, _TRIES = 1.0, 4.0, 12
+"""Whoever adds a job waits for a second at the most, and then has four in which nobody stands in the way."""
 _WRITTEN = ("procrastinate_jobs", "procrastinate_events", "procrastinate_workers", "job_error")
 
 
@@ -113,14 +116,16 @@ def no_queue(schema: str, *, database: str = "") -> LayoutError:
 
 def _bring_up_to_date(driver: psycopg.Connection, schema: str, packaged: list[Path]) -> None:
     try:
-        with driver.transaction():
-            driver.execute("select pg_advisory_xact_lock(%s)", [_lock_key(schema)])
-            # Another worker may have done it meanwhile.
-            layout = read_layout(driver, schema)
-            if layout is None:
-                _create_schema(driver, schema)
-            driver.execute("select set_config('search_path', %s, true)", [identifier(schema)])
-            _migrate(driver, layout, packaged, schema)
+        for left in reversed(range(_TRIES)):
+            try:
+                with driver.transaction():
+                    _bring_up_within(driver, schema, packaged)
+            except psycopg.errors.LockNotAvailable as error:
+                if not left:
+                    raise _in_use(schema) from error
+                time.sleep(_REST_SECONDS)
+            else:
+                return
     except psycopg.errors.InsufficientPrivilege as error:
         raise _may_not_make(driver, schema, str(error.diag.message_primary)) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
@@ -128,6 +133,16 @@ def _bring_up_to_date(driver: psycopg.Connection, schema: str, packaged: list[Pa
             "the connection is read-only, so that no worker can run",
             hint="give the URL of the primary server; see to default_transaction_read_only of role and database",
         ) from error
+
+
+def _bring_up_within(driver: psycopg.Connection, schema: str, packaged: list[Path]) -> None:
+    driver.execute("select pg_advisory_xact_lock(%s)", [_lock_key(schema)])
+    # Another worker may have done it meanwhile.
+    layout = read_layout(driver, schema)
+    if layout is None:
+        _create_schema(driver, schema)
+    driver.execute("select set_config('search_path', %s, true)", [identifier(schema)])
+    _migrate(driver, layout, packaged, schema)
 
 
 def _create_schema(driver: psycopg.Connection, schema: str) -> None:
@@ -152,17 +167,39 @@ def _migrate(
             hint="install the version that the other workers have, or a later one",
         )
     else:
-        driver.execute(DEPENDENTS.encode())
         pending = [path for path in packaged if path.stem > layout.migration]
-        newest = layout.migration
-        for path in pending if not _has_workers(driver) else _before_the_last_posts(pending):
+        due = _before_the_last_posts(pending) if _has_workers(driver) else pending
+        if not due and layout.layout == LAYOUT_VERSION:
+            return
+        _lock_tables(driver)
+        driver.execute(DEPENDENTS.encode())
+        for path in due:
             driver.execute(_sendable(path.read_text(encoding="utf-8"), driver))
-            newest = path.stem
-    driver.execute((TABLES + DEPENDENTS + OBJECTS + FUNCTIONS_KNOW_THEIR_SCHEMA).encode())
+        newest = due[-1].stem if due else layout.migration
+    driver.execute((TABLES + DEPENDENTS + OBJECTS + TAKING + FUNCTIONS_KNOW_THEIR_SCHEMA).encode())
     driver.execute(
         "insert into queue_layout (migration, layout) values (%s, %s)"
         " on conflict (only_row) do update set migration = excluded.migration, layout = excluded.layout",
         [newest, LAYOUT_VERSION],
+    )
+
+
+def _lock_tables(driver: psycopg.Connection) -> None:
+    """Have all tables in hand before anything is changed, or none.
+
+    Who adds a job in a long transaction has a lock on them, and whoever comes after a waiting ALTER TABLE waits with
+    it: the application would stand still until that transaction ends.
+    """
+    driver.execute("select set_config('lock_timeout', %s, true)", [f"{_LOCK_SECONDS * 1000:.0f}ms"])
+    driver.execute(f"lock table {', '.join(_WRITTEN)} in access exclusive mode".encode())
+    driver.execute("set local lock_timeout = 0")
+
+
+def _in_use(schema: str) -> LayoutError:
+    return LayoutError(
+        f"the queue in the schema {schema} could not be brought up to date: a transaction that lasts has added jobs",
+        hint="nothing was changed; end that transaction (pg_stat_activity shows it by its xact_start), and start the"
+        " worker again",
     )
 
 

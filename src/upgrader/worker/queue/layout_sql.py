@@ -29,6 +29,9 @@ drop trigger if exists upgrader_waits_again on procrastinate_jobs;
 drop index if exists upgrader_jobs_over;
 drop index if exists upgrader_jobs_due;
 drop index if exists upgrader_jobs_heartbeat;
+drop index if exists upgrader_jobs_ready;
+drop index if exists upgrader_jobs_timed;
+drop index if exists upgrader_jobs_locked;
 """
 """Taken away before Procrastinate's migrations: a column's type cannot be changed below a trigger."""
 
@@ -60,7 +63,11 @@ create trigger upgrader_waits_again after update of status on procrastinate_jobs
 create index upgrader_jobs_over on procrastinate_jobs (status, id) where status not in ('todo', 'doing');
 create index upgrader_jobs_heartbeat on procrastinate_jobs (id)
     where status = 'succeeded' and task_name = 'worker.heartbeat';
-create index upgrader_jobs_due on procrastinate_jobs (scheduled_at) where status = 'todo' and scheduled_at is not null;
+create index upgrader_jobs_ready on procrastinate_jobs (queue_name, priority desc, id)
+    where status = 'todo' and scheduled_at is null;
+create index upgrader_jobs_timed on procrastinate_jobs (queue_name, priority desc, scheduled_at, id)
+    where status = 'todo' and scheduled_at is not null;
+create index upgrader_jobs_locked on procrastinate_jobs (id) where status = 'todo' and lock is not null;
 
 -- Null: a job waits under that id already. The block is a savepoint: the caller's transaction goes on.
 create or replace function add_job(
@@ -92,6 +99,78 @@ begin
         end if;
         return null;
     end;
+end $body$;
+"""
+
+TAKING = """
+-- What procrastinate_fetch_job_v2 does, but that it walks over every job that waits for its time, at each call: with
+-- 300,000 of them it takes 60 ms, this one 0.2. Of jobs with a time the first of each priority is looked at.
+-- Without a job: in how many seconds the next one is due.
+create or replace function take_job(
+    p_queues text[], p_worker_id bigint,
+    out id bigint, out task_name text, out priority integer, out lock text, out queueing_lock text, out args jsonb,
+    out scheduled_at timestamptz, out queue_name text, out attempts integer, out due_seconds double precision
+) language plpgsql
+-- Plans are made once, maybe while there are no jobs yet; what is switched off is dear, and would be compiled.
+set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
+as $body$
+#variable_conflict use_column
+declare
+    place record;
+    found_id bigint;
+    next_due timestamptz;
+begin
+    if exists (select from procrastinate_jobs where status = 'todo' and lock is not null) then
+        -- Added by somebody who uses Procrastinate itself: only one of those with the same lock may run at a time.
+        select f.id into found_id from procrastinate_fetch_job_v2(p_queues, p_worker_id) f;
+    end if;
+    if found_id is null then
+        for place in
+            with recursive timed as (
+                select q.name, first.* from unnest(p_queues) q (name), lateral (
+                    select j.priority, j.scheduled_at, j.id from procrastinate_jobs j
+                    where j.queue_name = q.name and j.status = 'todo' and j.scheduled_at is not null
+                    order by j.priority desc, j.scheduled_at, j.id limit 1
+                ) first
+                union all
+                select t.name, next.* from timed t, lateral (
+                    select j.priority, j.scheduled_at, j.id from procrastinate_jobs j
+                    where j.queue_name = t.name and j.status = 'todo' and j.scheduled_at is not null
+                      and j.priority < t.priority
+                    order by j.priority desc, j.scheduled_at, j.id limit 1
+                ) next
+            )
+            select ready.*, q.name from unnest(p_queues) q (name), lateral (
+                select j.priority, j.scheduled_at, j.id from procrastinate_jobs j
+                where j.queue_name = q.name and j.status = 'todo' and j.scheduled_at is null
+                order by j.priority desc, j.id limit 1
+            ) ready
+            union all select t.priority, t.scheduled_at, t.id, t.name from timed t
+            order by priority desc, id
+        loop
+            if place.scheduled_at is null then
+                select j.id into found_id from procrastinate_jobs j
+                where j.queue_name = place.name and j.status = 'todo' and j.scheduled_at is null and j.lock is null
+                order by j.priority desc, j.id limit 1 for update skip locked;
+            elsif place.scheduled_at <= now() then
+                select j.id into found_id from procrastinate_jobs j
+                where j.queue_name = place.name and j.status = 'todo' and j.priority = place.priority
+                  and j.scheduled_at <= now() and j.lock is null
+                order by j.scheduled_at, j.id limit 1 for update skip locked;
+            else
+                next_due := least(next_due, place.scheduled_at);
+            end if;
+            exit when found_id is not null;
+        end loop;
+        update procrastinate_jobs j set status = 'doing', worker_id = p_worker_id where j.id = found_id;
+    end if;
+    if found_id is null then
+        due_seconds := extract(epoch from next_due - clock_timestamp());
+        return;
+    end if;
+    select j.id, j.task_name, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at, j.queue_name, j.attempts
+    into id, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts
+    from procrastinate_jobs j where j.id = found_id;
 end $body$;
 """
 

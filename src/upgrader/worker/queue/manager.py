@@ -34,15 +34,8 @@ _ABORT: Final = "abort_job_requested"
 _SHORTEST_POLL_SECONDS = 0.01
 _PAUSE_SECONDS = 0.5
 
-_FETCH = """
-select f.id, f.status::text, f.task_name, f.priority, f.lock, f.queueing_lock, f.args, f.scheduled_at, f.queue_name,
-    f.attempts, f.worker_id,
-    case when f.id is null then (
-        select extract(epoch from min(j.scheduled_at) - clock_timestamp())::float8 from procrastinate_jobs j
-        where j.status = 'todo' and j.scheduled_at > now()
-          and (%(queues)s::varchar[] is null or j.queue_name = any(%(queues)s::varchar[]))
-    ) end as due_seconds
-from procrastinate_fetch_job_v2(%(queues)s::varchar[], %(worker_id)s) f
+_TAKE = """
+select *, 'doing' as status, %(worker_id)s::bigint as worker_id from take_job(%(queues)s::text[], %(worker_id)s)
 """
 # A job is its worker's until another has taken it; one whose worker was forgotten has not been taken yet. Neither is
 # it the try's that has ended where the same worker is at the next one: its end was written, and the answer lost.
@@ -180,7 +173,7 @@ class QueueManager(JobManager):
         try:
             async with self._taking:
                 row = await self.connector.execute_query_one_async(
-                    query=_FETCH, queues=queues, worker_id=worker_id
+                    query=_TAKE, queues=queues, worker_id=worker_id
                 )
                 if row["id"] is not None:
                     self._known[row["id"]] += 1

@@ -1,0 +1,141 @@
+"""Which job a worker is given: `take_job` in the queue's schema."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.support.worker_queue import SCHEMA, QueueGround
+
+TAKE = f"select id, due_seconds from {SCHEMA}.take_job(%s, 1)".encode()
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def taker(ground: QueueGround) -> psycopg.Connection[Any]:
+    """The connection of a worker, whose number is 1."""
+    ground.connection.execute(f"insert into {SCHEMA}.procrastinate_workers default values".encode())
+    return ground.connection
+
+
+def take(taker: psycopg.Connection[Any], *queues: str) -> int | None:
+    row = taker.execute(TAKE, [list(queues or ["mails"])]).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def rows_read(taker: psycopg.Connection[Any]) -> int:
+    """Give how many rows of the jobs' table this session has read."""
+    row = taker.execute(
+        "select seq_tup_read + idx_tup_fetch from pg_stat_xact_user_tables where relname = 'procrastinate_jobs'"
+    ).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def add_delayed(ground: QueueGround, queue: str, count: int) -> None:
+    """Add jobs that are due tomorrow and later."""
+    ground.connection.execute(
+        f"insert into {SCHEMA}.procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)"
+        " select %s, 'later', n %% 3, '{}', now() + interval '1 day' + n * interval '1 second'"
+        " from generate_series(1, %s) n".encode(),
+        [queue, count],
+    )
+
+
+def test_higher_priorities_go_first_and_the_first_added_among_equals(
+    ground: QueueGround, taker: psycopg.Connection[Any]
+) -> None:
+    """Whether they had to wait for a time or not, and over all queues; another queue's are left."""
+    low = ground.queue.add("mails", "send", priority=-1)
+    timed = ground.queue.add("mails", "send", scheduled_at=LONG_AGO)
+    plain = ground.queue.add("letters", "send")
+    ground.queue.add("parcels", "send", priority=9)
+    high = ground.queue.add("letters", "send", priority=2, scheduled_at=LONG_AGO)
+    later = ground.queue.add("mails", "send", scheduled_at=LONG_AGO + timedelta(days=1))
+    taken = [take(taker, "mails", "letters") for _ in range(6)]
+    assert taken == [high, timed, plain, later, low, None]
+
+
+def test_of_those_that_are_due_the_one_that_was_first_goes_first(
+    ground: QueueGround, taker: psycopg.Connection[Any]
+) -> None:
+    """By their time, not by when they were added."""
+    second = ground.queue.add("mails", "send", scheduled_at=LONG_AGO + timedelta(days=1))
+    first = ground.queue.add("mails", "send", scheduled_at=LONG_AGO)
+    assert [take(taker), take(taker)] == [first, second]
+
+
+def test_without_a_job_the_next_time_is_told(ground: QueueGround, taker: psycopg.Connection[Any]) -> None:
+    """The nearest of all priorities and of the worker's queues."""
+    for queue, seconds, priority in (("mails", 500, 9), ("letters", 100, 0), ("parcels", 10, 0)):
+        ground.queue.add(queue, "send", delay=seconds, priority=priority)
+    row = taker.execute(TAKE, [["mails", "letters"]]).fetchone()
+    assert row is not None
+    assert row[0] is None
+    assert 50 < row[1] <= 100
+
+
+@pytest.mark.parametrize("queue", ["mails", "letters"])
+def test_jobs_that_wait_for_their_time_cost_nothing(
+    ground: QueueGround, taker: psycopg.Connection[Any], queue: str
+) -> None:
+    """However many there are, and although the plans were made while there was none."""
+    for _ in range(10):
+        ground.queue.add("mails", "send")
+        assert take(taker) is not None
+    add_delayed(ground, queue, 5_000)
+    number = ground.queue.add("mails", "send")
+    with taker.transaction():
+        before = rows_read(taker)
+        assert take(taker) == number
+        assert rows_read(taker) - before < 50
+
+
+def test_each_job_is_given_to_one(ground: QueueGround, taker: psycopg.Connection[Any]) -> None:
+    """Several workers at once, with due ones and ready ones of several priorities."""
+    for n in range(200):
+        ground.queue.add("mails", "send", priority=n % 3, scheduled_at=LONG_AGO if n % 2 else None)
+    taken: list[int] = []
+
+    def work() -> None:
+        with psycopg.connect(ground.url, autocommit=True) as driver:
+            while (number := take(driver)) is not None:
+                taken.append(number)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert take(taker) is None
+    assert sorted(taken) == list(range(1, 201))
+
+
+def test_a_job_that_another_has_in_hand_is_passed_over(
+    ground: QueueGround, taker: psycopg.Connection[Any]
+) -> None:
+    """Nobody waits for it: neither for one that is being taken, nor for one that an operator changes."""
+    numbers = [
+        ground.queue.add("mails", "send", scheduled_at=moment) for moment in (None, None, LONG_AGO, LONG_AGO)
+    ]
+    with psycopg.connect(ground.url) as other:
+        other.execute(
+            f"select from {SCHEMA}.procrastinate_jobs where id = any(%s) for update".encode(), [numbers[::2]]
+        )
+        assert [take(taker) for _ in range(3)] == [numbers[1], numbers[3], None]
+
+
+def test_locks_of_procrastinate_are_kept(ground: QueueGround, taker: psycopg.Connection[Any]) -> None:
+    """Of jobs that were added with one by other means, one runs at a time; the others are not held up."""
+    first, second, third = (ground.queue.add("mails", "send") for _ in range(3))
+    ground.connection.execute(
+        f"update {SCHEMA}.procrastinate_jobs set lock = 'one' where id = any(%s)".encode(), [[first, second]]
+    )
+    assert [take(taker) for _ in range(3)] == [first, third, None]
+    ground.finish(first or 0)
+    assert take(taker) == second
