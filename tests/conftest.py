@@ -58,8 +58,8 @@ def _memory() -> str | None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: object) -> None:
     """Hand name and folder to a pytest-xdist worker."""
-    stash = node.config.stash  # type: ignore[attr-defined]
-    node.workerinput.update(upgrader_folder=str(stash[_FOLDER]), upgrader_run=stash[_RUN])  # type: ignore[attr-defined]
+    stash = node.config.stash  # type: ignore[attr-defined]  # an attribute of this class alone
+    node.workerinput.update(upgrader_folder=str(stash[_FOLDER]), upgrader_run=stash[_RUN])  # type: ignore[attr-defined]  # an attribute of this class alone
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

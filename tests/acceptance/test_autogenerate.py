@@ -225,7 +225,7 @@ def test_a_name_that_is_taken_writes_nothing_at_all(models: ModelProject):
 
 def test_role_that_may_only_read(models: ModelProject, make_role: object):
     """Without rights to make temporary tables it compares as well as it can, and does not fail."""
-    role = make_role()  # type: ignore[operator]
+    role = make_role()  # type: ignore[operator]  # a fixture
     models.models(ITEM + 'Table("note", metadata, Column("id", BigInteger, primary_key=True))\n')
     with models.project.connect() as connection:
         database = connection.info.dbname

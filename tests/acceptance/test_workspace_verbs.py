@@ -20,7 +20,7 @@ def product(project: Project) -> Project:
 
 
 def upgrade(project: Project, **options: object) -> None:
-    assert project.api().upgrade(UpgradeOptions(**options)).failures == []  # type: ignore[arg-type]
+    assert project.api().upgrade(UpgradeOptions(**options)).failures == []  # type: ignore[arg-type]  # by name
 
 
 def test_list_writes_nothing(product: Project):

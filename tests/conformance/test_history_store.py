@@ -506,7 +506,7 @@ class TestAttempts:
         """A reader that leaves in the middle leaves the store usable."""
         rows = filled.attempts(AttemptFilter())
         next(rows)
-        rows.close()  # type: ignore[attr-defined]
+        rows.close()  # type: ignore[attr-defined]  # an attribute of this class alone
 
         assert filled.last_attempt(FIRST, INSTANCE) == 2
         record(filled, attempt(SECOND, B, 2))

@@ -130,7 +130,7 @@ def test_partitions_belong_to_their_table(
         with executing(database_url, "lock table event_1_1") as waiting:
             pids = (waiting.info.backend_pid,)
             for name in ("event", "event_1", "event_1_1"):
-                wait_until(lambda name=name: reader.read(oid(connection, name)).lock_waits.pids == pids)  # type: ignore[misc]
+                wait_until(lambda name=name: reader.read(oid(connection, name)).lock_waits.pids == pids)  # type: ignore[misc]  # its default is what it is
             assert reader.read(oid(connection, "event_2")).lock_waits.pids == ()
 
 

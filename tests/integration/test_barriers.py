@@ -21,7 +21,7 @@ if ctx.workspace.id == "b":
 
 
 def upgrade(project: Project, **options: object) -> RunReport:
-    return project.api().upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]
+    return project.api().upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]  # by name
 
 
 def mend(project: Project) -> None:

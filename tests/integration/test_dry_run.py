@@ -13,7 +13,7 @@ from upgrader.runner.result import RunReport
 def dry_run(project: Project, *, settings: dict[str, object] | None = None, **options: object) -> RunReport:
     """Run it dry and hold that nothing has changed."""
     before = snapshot(project)
-    report = project.api(**(settings or {})).upgrade(UpgradeOptions(dry_run=True, **options))  # type: ignore[arg-type]
+    report = project.api(**(settings or {})).upgrade(UpgradeOptions(dry_run=True, **options))  # type: ignore[arg-type]  # by name
     assert snapshot(project) == before
     return report
 

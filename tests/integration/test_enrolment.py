@@ -20,11 +20,11 @@ from upgrader.version import ReleaseVersion
 
 
 def upgrade(project: Project, **settings: object) -> RunReport:
-    return project.api(**settings).upgrade(UpgradeOptions())  # type: ignore[arg-type]
+    return project.api(**settings).upgrade(UpgradeOptions())  # type: ignore[arg-type]  # by name
 
 
 def marks(project: Project) -> list[tuple[str | None, str, str]]:
-    return project.query(  # type: ignore[return-value]
+    return project.query(  # type: ignore[return-value]  # rows of these columns
         "select workspace_id, version, name from upgrader.history where is_initial order by id"
     )
 

@@ -60,7 +60,7 @@ ENDS_IT = {
 
 
 def upgrade(project: Project, **settings: object) -> RunReport:
-    return project.api(**settings).upgrade(UPGRADE)  # type: ignore[arg-type]
+    return project.api(**settings).upgrade(UPGRADE)  # type: ignore[arg-type]  # by name
 
 
 def error_of(project: Project, workspace: str | None = "a") -> str:

@@ -13,7 +13,7 @@ from upgrader.sequence.plan import RefusalReason
 
 
 def upgrade(project: Project, *, settings: dict[str, object] | None = None, **options: object) -> RunReport:
-    return project.api(**(settings or {})).upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]
+    return project.api(**(settings or {})).upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]  # by name
 
 
 def reasons(report: RunReport) -> list[RefusalReason]:

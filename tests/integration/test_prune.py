@@ -85,7 +85,7 @@ def story(driver: psycopg.Connection, name: str = "1.0.0_Step_1", scope: str | N
 
 def fold(driver: psycopg.Connection, *, days: int = 1, **options: object) -> Folded:
     before = datetime.now(UTC) - timedelta(days=days)
-    return HistoryFolding(driver, "upgrader").fold(before=before, **options)  # type: ignore[arg-type]
+    return HistoryFolding(driver, "upgrader").fold(before=before, **options)  # type: ignore[arg-type]  # by name
 
 
 class TestWhatIsFolded:

@@ -21,7 +21,7 @@ if ctx.workspace.id == "b" and ctx.connection.scalar(text("select to_regclass('c
 
 def upgrade(project: Project, emit: RecordingSink | None = None, **options: object) -> RunReport:
     api = project.api(emit=emit) if emit else project.api()
-    return api.upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]
+    return api.upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]  # by name
 
 
 def open_gate(project: Project) -> None:

@@ -11,7 +11,7 @@ from upgrader.runner.stop import StopToken
 
 
 def upgrade(project: Project, **options: object) -> RunReport:
-    return project.api().upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]
+    return project.api().upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]  # by name
 
 
 @pytest.fixture

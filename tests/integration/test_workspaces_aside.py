@@ -18,7 +18,7 @@ from upgrader.version import ReleaseVersion
 
 
 def upgrade(project: Project, **options: object) -> RunReport:
-    return project.api().upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]
+    return project.api().upgrade(UpgradeOptions(**options))  # type: ignore[arg-type]  # by name
 
 
 def ran(project: Project, workspace: str | None) -> list[str]:

@@ -92,8 +92,8 @@ def listen(log: Path, kill: Kill | None, url: str) -> None:
         url: where sessions are terminated.
     """
     listener = _Listener(log, kill, url)
-    psycopg.connect = listener.connect  # type: ignore[assignment]
-    psycopg.Connection.wait = listener.make_wait(psycopg.Connection.wait)  # type: ignore[method-assign]
+    psycopg.connect = listener.connect  # type: ignore[assignment]  # in place of the library's
+    psycopg.Connection.wait = listener.make_wait(psycopg.Connection.wait)  # type: ignore[method-assign]  # in place of the library's
 
 
 class _Listener:
@@ -118,7 +118,7 @@ class _Listener:
             self._connections += 1
             role = (LOCK, CONTROL, COMMAND)[min(self._connections, 3) - 1]
             self._pids[role].append(pid)
-        connection._role = role  # type: ignore[attr-defined]
+        connection._role = role  # type: ignore[attr-defined]  # kept with it
         self._reached(CONNECTED, role, str(pid), pid)
         return connection
 

@@ -57,7 +57,7 @@ class Pooler:
             self._changed.wait_for(lambda: self._idle or len(self._opened) < self.size)
             if not self._idle:
                 plain = {"sslmode": "disable", "gssencmode": "disable"}
-                opened = psycopg.connect(self.database_url, autocommit=True, **plain)  # type: ignore[arg-type]
+                opened = psycopg.connect(self.database_url, autocommit=True, **plain)  # type: ignore[arg-type]  # by name
                 self._opened.append(opened)
                 self._idle.append(opened)
             return self._idle.pop()

@@ -101,7 +101,7 @@ def attempts(project: Project, status: str | None = None) -> list[tuple[str, str
         "select substring(name from '^[^_]+_(.*)_[0-9]+$'), workspace_id, attempt, status"
         " from upgrader.history where not is_initial order by id"
     )
-    return [row for row in rows if status is None or row[3] == status]  # type: ignore[misc]
+    return [row for row in rows if status is None or row[3] == status]  # type: ignore[misc]  # rows of these columns
 
 
 def has_history(project: Project) -> bool:

@@ -94,7 +94,7 @@ class LiveLine:
             emoji=False,
             width=self._output.stderr_width,
         )
-        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)  # type: ignore[arg-type]
+        self._progress = Progress(*columns, console=console, transient=True, redirect_stdout=False)  # type: ignore[arg-type]  # columns of two kinds
         self._task = self._progress.add_task(title, total=total)
         self._progress.start()
         self._output.above = lambda text: console.print(Text.from_ansi(text.rstrip("\n")), soft_wrap=True)

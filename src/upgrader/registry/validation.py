@@ -183,7 +183,7 @@ def _title(candidate: Candidate) -> str:
 def _cli_name(candidate: Candidate) -> str | None:
     name = candidate.declaration.name
     # What is no text is handed on as it is: _name_problems reports it, and no command is made of it.
-    return cli_name_of(candidate.target.__name__) if name is None else name  # type: ignore[return-value]
+    return cli_name_of(candidate.target.__name__) if name is None else name  # type: ignore[return-value]  # said above
 
 
 def _summary(candidate: Candidate) -> str:

@@ -42,7 +42,7 @@ class SegmentTasks(Sequence[WorkspaceTask]):
             return NotImplemented
         return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # as a list: it compares by value
 
     def __repr__(self) -> str:
         return f"SegmentTasks({list(self[:3])!r}{', …' if len(self) > 3 else ''})"

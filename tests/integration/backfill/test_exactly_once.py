@@ -14,7 +14,7 @@ ctx.backfill("item", set_={"counter": "counter + 1"}, batch_size=7)
 
 
 def upgrade(project: Project, **options: object) -> RunReport:
-    return project.api().upgrade(UpgradeOptions(include_slow=True, **options))  # type: ignore[arg-type]
+    return project.api().upgrade(UpgradeOptions(include_slow=True, **options))  # type: ignore[arg-type]  # by name
 
 
 def counters(project: Project) -> list[tuple[int, int]]:

@@ -175,7 +175,7 @@ def test_a_refused_name_leaves_no_folder(tmp_path: Path):
 def test_an_unknown_type(tmp_path: Path):
     """Only three types can be generated."""
     with pytest.raises(OperatorError) as caught:
-        scaffold(tmp_path, "x", "medium")  # type: ignore[arg-type]
+        scaffold(tmp_path, "x", "medium")  # type: ignore[arg-type]  # what is to be refused
     assert "fast, slow or workspace" in (caught.value.hint or "")
 
 

@@ -145,5 +145,5 @@ def test_without_source_it_is_over_the_name():
     """A class whose source cannot be read has a checksum that never changes."""
     namespace: dict[str, object] = {"instance_command": instance_command, "__name__": "made_up"}
     exec(fast("X", 1), namespace)
-    (step,) = registry_of([namespace["X"]]).sequence  # type: ignore[list-item]
+    (step,) = registry_of([namespace["X"]]).sequence  # type: ignore[list-item]  # a class by its name
     assert step.checksum == "v1:65dd0a3638dc31e90a6b3c91ae0e5d380b8336029704c18001dde36062f0a346"

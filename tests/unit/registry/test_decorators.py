@@ -165,7 +165,7 @@ def test_a_decorated_function(tmp_path: Path):
 def test_a_decorated_something():
     """What can carry no metadata at all is refused at once, with its place."""
     with pytest.raises(LoadingError) as caught:
-        instance_command("1.0.0", 1)(3)  # type: ignore[type-var]
+        instance_command("1.0.0", 1)(3)  # type: ignore[type-var]  # what is to be refused
     assert "stands on a int" in caught.value.problems[0].message
     assert "test_decorators.py:" in caught.value.problems[0].places[0]
 
@@ -206,7 +206,7 @@ def test_dataclasses_go_with_either_order_of_decorators():
 
     registry = registry_of([A, B])
     assert [step.summary for step in registry.sequence] == ["Do a.", ""]
-    assert registry.create("1.0.0_A_1").size == 3  # type: ignore[attr-defined]
+    assert registry.create("1.0.0_A_1").size == 3  # type: ignore[attr-defined]  # an attribute of this class alone
 
 
 def test_an_undecorated_class_is_refused():

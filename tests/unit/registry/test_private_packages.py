@@ -71,7 +71,7 @@ def test_an_import_at_run_time_works(tmp_path: Path):
             + fast("X", 1, body="    def late(self):\n        from ._late import X\n        return X\n"),
         },
     )
-    assert registry.create("1.0.0_X_1").late() == 42  # type: ignore[attr-defined]
+    assert registry.create("1.0.0_X_1").late() == 42  # type: ignore[attr-defined]  # an attribute of this class alone
 
 
 def test_the_search_path_stays_as_it_is(tmp_path: Path):

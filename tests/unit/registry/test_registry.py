@@ -72,7 +72,7 @@ def test_a_workspace_command_by_its_command_line_name(registry: Registry):
 def test_it_cannot_be_changed(registry: Registry):
     """A registry is a value."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        registry.bundles = ()  # type: ignore[misc]
+        registry.bundles = ()  # type: ignore[misc]  # what is to fail
 
 
 def test_merging_is_pure(registry: Registry):

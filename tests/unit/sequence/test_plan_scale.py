@@ -34,7 +34,7 @@ def large_database(sequence: StepSequence) -> DatabaseState:
 def test_a_plan_for_many_workspaces_is_made_quickly(asked: dict[str, object]) -> None:
     """About 0.1 s of CPU; work per workspace and step would be tens of seconds."""
     state = large_database(SEQUENCE)
-    wanted = options(**asked)  # type: ignore[arg-type]
+    wanted = options(**asked)  # type: ignore[arg-type]  # by name
     started = time.process_time()
     made = make_plan(SEQUENCE, state, wanted)
     assert time.process_time() - started < 3.0

@@ -111,4 +111,4 @@ def test_who_is_left_behind_cannot_come_back() -> None:
 )
 def test_what_speaks_against_a_baseline(completed: str, given: dict[str, str], against: str | None) -> None:
     """1.0.0 is what the scope is said to be at."""
-    assert contradictions(version("1.0.0"), done(SEQUENCE, completed, **given)) == against  # type: ignore[arg-type]
+    assert contradictions(version("1.0.0"), done(SEQUENCE, completed, **given)) == against  # type: ignore[arg-type]  # by name

@@ -26,7 +26,7 @@ def load(directory: Path, environment: dict[str, str] | None = None, **flags: ob
     return load_settings(
         directory=directory,
         environment=environment or {},
-        overrides=CommandLine(**flags),  # type: ignore[arg-type]
+        overrides=CommandLine(**flags),  # type: ignore[arg-type]  # by name
     )
 
 

@@ -55,7 +55,7 @@ def test_insert_values(sessions: Maker, told: Told) -> None:
         result = session.execute(insert(Person).values(name="Ada"))
         assert tuple(result.inserted_primary_key) == (1,)  # type: ignore[attr-defined] # an INSERT's result has it
     (event,) = _events(told)
-    assert (event.record_id, event.before, event.after["workspace_id"]) == (1, None, "acme")  # type: ignore[index]
+    assert (event.record_id, event.before, event.after["workspace_id"]) == (1, None, "acme")  # type: ignore[index]  # it is there
 
 
 def test_insert_with_values_beside_it(sessions: Maker, told: Told) -> None:
@@ -73,7 +73,7 @@ def test_insert_many(sessions: Maker, told: Told) -> None:
     """All records of a statement are one batch."""
     with sessions.begin() as session:
         session.execute(insert(Person), [{"name": f"P{number}"} for number in range(1500)])
-    assert [event.after["name"] for event in _events(told)] == [f"P{n}" for n in range(1500)]  # type: ignore[index]
+    assert [event.after["name"] for event in _events(told)] == [f"P{n}" for n in range(1500)]  # type: ignore[index]  # it is there
 
 
 def test_insert_from_select(people: Session, told: Told) -> None:
@@ -153,12 +153,12 @@ def test_delete(people: Session, told: Told) -> None:
     result = people.execute(delete(Person).where(Person.age >= 20))
     assert result.rowcount == 2  # type: ignore[attr-defined] # a DELETE's result has it
     people.commit()
-    assert [(event.before["name"], event.after) for event in _events(told)] == [("P2", None), ("P3", None)]  # type: ignore[index]
+    assert [(event.before["name"], event.after) for event in _events(told)] == [("P2", None), ("P3", None)]  # type: ignore[index]  # it is there
 
 
 def test_delete_that_matches_nothing(people: Session, told: Told) -> None:
     """No records, no batch."""
-    assert people.execute(delete(Person).where(Person.id == 99)).rowcount == 0  # type: ignore[attr-defined]
+    assert people.execute(delete(Person).where(Person.id == 99)).rowcount == 0  # type: ignore[attr-defined]  # a CursorResult
     people.commit()
     assert told.names == []
 
@@ -354,13 +354,13 @@ def test_two_trackings_of_the_same_sessions(sessions: Maker, told: Told, server:
         soft_delete_field="deleted_at",
     )
     with sessions.begin() as session:
-        assert session.execute(insert(Person).values(name="A")).inserted_primary_key == (1,)  # type: ignore[attr-defined]
+        assert session.execute(insert(Person).values(name="A")).inserted_primary_key == (1,)  # type: ignore[attr-defined]  # a CursorResult
         assert session.query(Person).update({"age": 5}) == 1
         read = select(Person).from_statement(update(Person).values(age=6).returning(Person))
         assert [one.id for one in session.scalars(read)] == [1]
         written = session.execute(_ada_again())
-        assert written.inserted_primary_key == (1,)  # type: ignore[attr-defined]
-        assert session.execute(delete(Person)).rowcount == 1  # type: ignore[attr-defined]
+        assert written.inserted_primary_key == (1,)  # type: ignore[attr-defined]  # a CursorResult
+        assert session.execute(delete(Person)).rowcount == 1  # type: ignore[attr-defined]  # a CursorResult
     tracking.stop()
     names = ["created", "updated", "updated", "upserted", "destroyed"]
     assert [batch.name for batch in told.batches] == [batch.name for batch in other.batches]
@@ -374,7 +374,7 @@ def test_two_trackings_of_the_same_sessions(sessions: Maker, told: Told, server:
 
 def test_an_upsert_gives_the_key(people: Session, told: Told) -> None:
     """One of a single record has it, as without anybody who listens."""
-    assert people.execute(_ada_again()).inserted_primary_key == (1,)  # type: ignore[attr-defined]
+    assert people.execute(_ada_again()).inserted_primary_key == (1,)  # type: ignore[attr-defined]  # a CursorResult
     people.commit()
     assert told.ids == [("person.upserted", [1])]
 

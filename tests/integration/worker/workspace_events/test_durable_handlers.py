@@ -72,6 +72,11 @@ def _later(batch: object) -> None:
     raise AssertionError("it runs in a worker")
 
 
+def refuse(batch: Any, connection: Any) -> None:
+    """Handle an event, in vain."""
+    raise ValueError("not now")
+
+
 def test_the_job_is_there_with_the_mutation(sessions: Maker, jobs: Jobs) -> None:
     """Nobody sees it before the commit; after it, the job has the whole batch."""
     with sessions() as session:
@@ -166,9 +171,6 @@ def test_a_bulk_statement_that_cannot_be_told_is_rolled_back(
 ) -> None:
     """Whoever catches the error cannot commit the statement all the same, as after a flush that fails."""
 
-    def refuse(batch: Any, connection: Any) -> None:
-        raise ValueError("not now")
-
     told.emitter.on("person.updated", refuse, in_transaction=True)
     with sessions() as session:
         session.add(Person(id=1, name="Ada"))
@@ -187,9 +189,6 @@ def test_a_bulk_statement_that_cannot_be_told_in_a_savepoint(
     sessions: Maker, jobs: Jobs, engine: Engine, told: Told
 ) -> None:
     """Only the savepoint is rolled back: what was done before it is not lost behind its owner's back."""
-
-    def refuse(batch: Any, connection: Any) -> None:
-        raise ValueError("not now")
 
     told.emitter.on("person.updated", refuse, in_transaction=True)
     with sessions() as session:

@@ -288,7 +288,7 @@ def test_what_is_no_connection_is_refused() -> None:
         Session(create_engine("postgresql+psycopg://")) as session,
         pytest.raises(TypeError, match="Session"),
     ):
-        emitter.emit_custom_batch_event("mail.received", [1], connection=session)  # type: ignore[arg-type]
+        emitter.emit_custom_batch_event("mail.received", [1], connection=session)  # type: ignore[arg-type]  # what is to be refused
     assert told == []
 
 
