@@ -154,3 +154,15 @@ class GuardError(StepError):
 
 class IrreversibleError(StepError):
     """The step cannot be taken back."""
+
+
+class Terminated(BaseException):
+    """SIGTERM came to something that does not end in a way of its own.
+
+    Not SystemExit: that an author's code may raise itself.
+    """
+
+    def __init__(self, hint: str | None = None) -> None:
+        """Take what whoever reads of it should know."""
+        super().__init__(hint)
+        self.hint = hint

@@ -133,3 +133,20 @@ def test_dry_run_is_stopped_too(many: Project):
     assert process.returncode == 130, stderr
     assert many.query("select to_regnamespace('upgrader')") == [(None,)]
     assert many.query("select count(*) from pg_tables where tablename = 'made'") == [(0,)]
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_while_commands_are_loaded(project: Project, number: signal.Signals, code: int):
+    """It is no fault of the module that was just being imported."""
+    project.write(
+        "commands/slow.py",
+        "import sys, time\nprint('loading', file=sys.stderr, flush=True)\ntime.sleep(600)\n",
+    )
+    process = project.start_cli("list", "--json")
+    assert process.stderr is not None
+    assert "loading" in process.stderr.readline()
+    process.send_signal(number)
+    stdout, stderr = ended(process)
+    assert process.returncode == code, stderr
+    assert "slow.py" not in stderr
+    assert document(subprocess.CompletedProcess([], code, stdout, ""))["exit_code"] == code

@@ -1,5 +1,8 @@
 """`upgrader status`: health of instance and workspaces, `--exit-code`, `--wait`."""
 
+import signal
+import subprocess
+
 import pytest
 
 from tests.support.project import Project
@@ -81,3 +84,21 @@ def test_wait_until_an_upgrade_is_through(product: Project):
     stdout, stderr = waiting.communicate()
     assert waiting.returncode == 0, stderr
     assert "slow-pending" in stdout
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "ended by SIGTERM")],
+)
+def test_a_signal_ends_a_wait(product: Project, number: signal.Signals, code: int, word: str):
+    """With a word and a document: what watches a deployment can tell it from a status."""
+    waiting = product.start_cli("status", "--wait", "60", "--json")
+    assert waiting.stderr is not None
+    while "waiting" not in waiting.stderr.readline():
+        assert waiting.poll() is None
+    waiting.send_signal(number)
+    stdout, stderr = waiting.communicate(timeout=60)
+    found = document(subprocess.CompletedProcess([], waiting.returncode, stdout, ""))
+    assert (waiting.returncode, found["exit_code"], found["outcome"]) == (code, code, "interrupted")
+    assert found["error"]["message"] == word
+    assert f"error: {word}" in stderr

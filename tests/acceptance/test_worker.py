@@ -548,12 +548,15 @@ def test_a_signal_ends_what_was_triggered(jobs: Project) -> None:
         assert "napping" in napping.stderr.readline()
         code, told = _end(napping, number)
         assert (code, "error: " in told) == (expected, True), told
-    napping = jobs.start_cli("jobs", "trigger", "nap", "--json")
-    assert napping.stderr is not None
-    assert "napping" in napping.stderr.readline()
-    napping.send_signal(signal.SIGINT)
-    out, told = napping.communicate(timeout=60)
-    assert (json.loads(out)["outcome"], napping.returncode) == ("interrupted", 130), told
+    for number, expected in ((signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        napping = jobs.start_cli("jobs", "trigger", "nap", "--json")
+        assert napping.stderr is not None
+        assert "napping" in napping.stderr.readline()
+        napping.send_signal(number)
+        out, told = napping.communicate(timeout=60)
+        document = json.loads(out)
+        assert (document["outcome"], document["exit_code"]) == ("interrupted", expected), told
+        assert napping.returncode == expected
 
 
 def _hiding(package: str) -> str:

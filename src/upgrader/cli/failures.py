@@ -13,7 +13,7 @@ import typer
 from upgrader.cli import exit_codes
 from upgrader.cli.console import Output
 from upgrader.cli.render.blocks import Line
-from upgrader.errors import OperatorError, UpgraderError
+from upgrader.errors import OperatorError, Terminated, UpgraderError
 
 REPORT = "report it to the maintainers, with what `upgrader --version` and `upgrader --debug …` show"
 _OF_THE_VALIDATOR = "Value error, "  # pydantic puts it before what our own validators say
@@ -45,10 +45,9 @@ def guarded(
     try:
         return body()
     except (KeyboardInterrupt, Interrupted):
-        output.problem("interrupted")
-        if _asks_for_json(arguments):
-            output.show_json(_interrupted_document())
-        return exit_codes.INTERRUPTED
+        return _cut_off(output, arguments, exit_codes.INTERRUPTED, "interrupted")
+    except Terminated as error:
+        return _cut_off(output, arguments, exit_codes.TERMINATED, "ended by SIGTERM", error.hint)
     except typer.Abort:
         output.problem("interrupted", "nothing was run")
         return exit_codes.INTERRUPTED
@@ -65,11 +64,16 @@ def guarded(
     return code
 
 
-def _interrupted_document() -> dict[str, Any]:
+def _cut_off(output: Output, arguments: list[str], code: int, message: str, hint: str | None = None) -> int:
+    """Tell that a signal ended the verb, and give the exit code."""
     from upgrader.cli.render.documents import envelope
 
-    code = exit_codes.INTERRUPTED
-    return {**envelope(exit_codes.word(code), code), "error": {"message": "interrupted", "hint": None}}
+    output.problem(message, hint)
+    if _asks_for_json(arguments):
+        output.show_json(
+            {**envelope(exit_codes.word(code), code), "error": {"message": message, "hint": hint}}
+        )
+    return code
 
 
 def _asks_for_json(arguments: list[str]) -> bool:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from upgrader.cli import exit_codes, options
 from upgrader.cli.invocation import Invocation
+from upgrader.errors import Terminated
 
 if TYPE_CHECKING:
     from upgrader.worker.scheduling.job_run import JobRun
@@ -40,11 +37,9 @@ def trigger(
         _ = invocation.settings
         log.set_up()
         try:
-            with _terminating():
-                run, queue = _run(invocation, name)
-        except _Terminated:  # not SystemExit: that a job may raise itself
-            invocation.output.problem("ended by SIGTERM", "what the job had begun may be half done")
-            return exit_codes.TERMINATED
+            run, queue = _run(invocation, name)
+        except Terminated:
+            raise Terminated("what the job had begun may be half done") from None
     code = {"failed": exit_codes.FAILED, "skipped": exit_codes.LOCKED}.get(run.outcome.value, exit_codes.DONE)
     if json:
         outcome = exit_codes.word(code) if code else "done"
@@ -59,24 +54,6 @@ def trigger(
             "wait for its end, in a worker or in another `upgrader jobs trigger`",
         )
     return code
-
-
-class _Terminated(BaseException):
-    """SIGTERM came."""
-
-
-@contextmanager
-def _terminating() -> Iterator[None]:
-    """Let SIGTERM end the run through its `finally` blocks: a child is killed, a lock given back."""
-
-    def handle(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise _Terminated
-
-    before = signal.signal(signal.SIGTERM, handle)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _run(invocation: Invocation, name: str) -> tuple[JobRun, str | None]:

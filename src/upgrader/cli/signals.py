@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 from upgrader.cli import exit_codes
+from upgrader.errors import Terminated
 
 if TYPE_CHECKING:
     from upgrader.runner.stop import StopToken
@@ -88,10 +89,14 @@ def ending_at_once(stop: StopToken) -> Iterator[None]:
 
 @contextmanager
 def ending_on_terminate() -> Iterator[None]:
-    """Let SIGTERM end the program through its `finally` blocks: an embedded server is stopped by one."""
+    """Let SIGTERM end the program through its `finally` blocks: an embedded server is stopped by one.
+
+    Raises:
+        Terminated: it came.
+    """
 
     def handle(_number: int, _frame: FrameType | None) -> NoReturn:
-        raise SystemExit(exit_codes.TERMINATED)
+        raise Terminated
 
     with _handlers(handle, numbers=(signal.SIGTERM,)):
         yield

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from upgrader.errors import LoadingError, Problem
+from upgrader.errors import LoadingError, Problem, Terminated
 from upgrader.registry.failure import describe
 from upgrader.registry.package import CommandPackage
 from upgrader.registry.place import place_of
@@ -45,7 +45,7 @@ def _is_dotted_name(text: str) -> bool:
 def _imported(name: str, directory: Path) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         raise
     except ModuleNotFoundError as error:
         # `a.b` is not there where `a` is not; another name is an import that fails inside of it

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from upgrader.errors import LoadingError, Problem
+from upgrader.errors import LoadingError, Problem, Terminated
 from upgrader.registry.failure import import_problems
 from upgrader.registry.place import is_same_file
 
@@ -73,7 +73,7 @@ class CommandPackage:
             return sys.modules[name]
         try:
             module = _import(_spec(name, file.path))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated):
             raise
         except BaseException as error:
             # SystemExit and the like too: a module must not end the program
@@ -101,7 +101,7 @@ class CommandPackage:
             return _import(_folder_spec(name, directory))
         try:
             return _import(_spec(name, init, directory))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Terminated):
             raise
         except BaseException as error:
             self.problems.extend(import_problems(error, init, self.directory))
