@@ -30,6 +30,7 @@ JOBS = 10_000
 BLOCKS = 4
 CONCURRENCY = 10
 BAR = 0.8
+WAITING_JOBS, WAITING, WAITING_BAR = 1_000, 100_000, 5.0
 _QUEUE = "bench"
 _SCHEMA = "upgrader_worker"
 _KINDS = {"coroutine": "a coroutine", "function": "a function"}
@@ -40,11 +41,13 @@ _ROOT = Path(__file__).resolve().parents[2]
 def measure(stage: Stage, *, quick: bool) -> Section:
     """Let both work on as many jobs, in turns."""
     jobs, blocks = (300, 2) if quick else (JOBS, BLOCKS)
+    waiting_jobs, waiting = (100, 5_000) if quick else (WAITING_JOBS, WAITING)
     with ExitStack() as stack:
         names = {who: stack.enter_context(stage.database(f"jobs_{who}")) for who in ("own", "peer")}
         urls = {who: with_parameters(stage.url, dbname=name) for who, name in names.items()}
         _make(urls)
         rows = [_compare(urls, kind, jobs, blocks) for kind in _KINDS]
+        rows.append(_compare_beside(urls, waiting_jobs, waiting, blocks))
     return Section(
         rows,
         [
@@ -57,23 +60,43 @@ def measure(stage: Stage, *, quick: bool) -> Section:
 
 
 def _compare(urls: dict[str, str], kind: str, jobs: int, blocks: int) -> Row:
+    ratio, told = _measured(urls, kind, jobs, blocks)
+    return at_least(
+        f"{jobs:,} jobs that do nothing, each {_KINDS[kind]}, through one worker process: jobs a second beside"
+        " Procrastinate used directly [^jobs]",
+        ratio,
+        BAR,
+        told,
+    )
+
+
+def _compare_beside(urls: dict[str, str], jobs: int, waiting: int, blocks: int) -> Row:
+    ratio, told = _measured(urls, "coroutine", jobs, blocks, waiting=waiting)
+    return at_least(
+        f"{jobs:,} of them while {waiting:,} more wait for their time: jobs a second beside Procrastinate used directly"
+        " [^jobs]",
+        ratio,
+        WAITING_BAR,
+        told,
+    )
+
+
+def _measured(
+    urls: dict[str, str], kind: str, jobs: int, blocks: int, *, waiting: int = 0
+) -> tuple[float, str]:
+    """Give the ratio of the rates, and both of them in words."""
+
     def contender(who: str) -> Any:
         def block(number: int) -> float:
             del number
-            _fill(urls[who], _schema(who), kind, jobs)
+            _fill(urls[who], _schema(who), kind, jobs, waiting)
             return _work(who, urls[who], kind)
 
         return block
 
     times = in_turns({"own": contender("own"), "peer": contender("peer")}, blocks=blocks)
     own, peer = jobs / times.median("own"), jobs / times.median("peer")
-    return at_least(
-        f"{jobs:,} jobs that do nothing, each {_KINDS[kind]}, through one worker process: jobs a second beside"
-        " Procrastinate used directly [^jobs]",
-        times.median_ratio("peer", "own"),
-        BAR,
-        f"{own:,.0f} to {peer:,.0f} a second",
-    )
+    return times.median_ratio("peer", "own"), f"{own:,.0f} to {peer:,.0f} a second"
 
 
 def _schema(who: str) -> str:
@@ -87,14 +110,19 @@ def _make(urls: dict[str, str]) -> None:
         app.schema_manager.apply_schema()
 
 
-def _fill(url: str, schema: str, kind: str, jobs: int) -> None:
-    """Queue so many jobs in an empty queue."""
+def _fill(url: str, schema: str, kind: str, jobs: int, waiting: int) -> None:
+    """Queue so many jobs in an empty queue, and so many for tomorrow."""
     with psycopg.connect(url, autocommit=True) as driver:
         driver.execute(f"set search_path = {schema}".encode())
         driver.execute("truncate procrastinate_jobs, procrastinate_events cascade")
         driver.execute(
             "insert into procrastinate_jobs (queue_name, task_name)"
             f" select '{_QUEUE}', '{kind}' from generate_series(1, {jobs})".encode()
+        )
+        driver.execute(
+            "insert into procrastinate_jobs (queue_name, task_name, scheduled_at)"
+            f" select '{_QUEUE}', '{kind}', now() + interval '1 day' + n * interval '1 second'"
+            f" from generate_series(1, {waiting}) n".encode()
         )
         driver.execute("vacuum analyze procrastinate_jobs, procrastinate_events")
 
@@ -111,7 +139,7 @@ def _work(who: str, url: str, kind: str) -> float:
     with psycopg.connect(url, autocommit=True) as driver:
         driver.execute(f"set search_path = {_schema(who)}".encode())
         left = driver.execute(
-            "select count(*) from procrastinate_jobs where status <> 'succeeded'"
+            "select count(*) from procrastinate_jobs where status <> 'succeeded' and scheduled_at is null"
         ).fetchone()
     if left != (0,):
         raise RuntimeError(f"{who} left {left} jobs")
@@ -147,7 +175,9 @@ class Nothing(QueueWorkerHost):
 def work_own(url: str) -> None:
     """Work on the queue until all is done."""
     with psycopg.connect(url) as driver:
-        row = driver.execute(f"select count(*) from {_SCHEMA}.procrastinate_jobs".encode()).fetchone()
+        row = driver.execute(
+            f"select count(*) from {_SCHEMA}.procrastinate_jobs where scheduled_at is null".encode()
+        ).fetchone()
     host = Nothing(row[0] if row else 0)
     settings = Settings.model_validate({"database_url": url, "worker": {"concurrency": CONCURRENCY}})
     consumer = QueueConsumer(settings, [host])
