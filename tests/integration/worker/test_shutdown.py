@@ -233,6 +233,6 @@ def test_a_process_ends_after_sigterm(ground: QueueGround, tmp_path: Path, timeo
         process.send_signal(signal.SIGTERM)
         if timeout == "30":
             (tmp_path / "go").touch()
-        assert process.wait(20) == 0
-        assert time.monotonic() - began < 12
+        assert process.wait(60) == 0
+        assert time.monotonic() - began < 25
     assert ground.jobs() == [("hold", "todo" if timeout == "1" else "succeeded")]

@@ -55,14 +55,14 @@ def test_at_a_time_of_all_workers(url: str) -> None:
 def test_a_second_of_all_workers(url: str) -> None:
     """The time of the next request is that of all workers, by the database's clock."""
     with places(url) as mine, places(url) as other:
-        with EndpointLimits(mine).place("a", Limit(9, 0.5)):
+        with EndpointLimits(mine).place("a", Limit(9, 0.05)):
             pass
         with (
             pytest.raises(DeliverLaterError) as caught,
-            EndpointLimits(other).place("a", Limit(9, 0.5)),
+            EndpointLimits(other).place("a", Limit(9, 0.05)),
         ):
             raise AssertionError
-    assert 0.5 < caught.value.seconds <= 2
+    assert 5 < caught.value.seconds <= 20
 
 
 def test_many_at_once(url: str) -> None:

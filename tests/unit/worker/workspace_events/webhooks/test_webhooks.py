@@ -285,7 +285,7 @@ def test_a_server_that_never_answers(receiver: Receiver) -> None:
     with pytest.raises(WebhookError, match="did not answer in time"):
         _send(_endpoint(receiver.url(), timeout_seconds=0.3))
     end.set()
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 25
 
 
 def test_a_server_that_answers_drop_by_drop() -> None:
