@@ -37,13 +37,13 @@ def rows_read(taker: psycopg.Connection[Any]) -> int:
     return row[0]
 
 
-def add_delayed(ground: QueueGround, queue: str, count: int) -> None:
+def add_delayed(ground: QueueGround, queue: str, count: int, *, priorities: int = 3) -> None:
     """Add jobs that are due tomorrow and later."""
     ground.connection.execute(
         f"insert into {SCHEMA}.procrastinate_jobs (queue_name, task_name, priority, args, scheduled_at)"
-        " select %s, 'later', n %% 3, '{}', now() + interval '1 day' + n * interval '1 second'"
+        " select %s, 'later', n %% %s, '{}', now() + interval '1 day' + n * interval '1 second'"
         " from generate_series(1, %s) n".encode(),
-        [queue, count],
+        [queue, priorities, count],
     )
 
 
@@ -80,15 +80,38 @@ def test_without_a_job_the_next_time_is_told(ground: QueueGround, taker: psycopg
     assert 50 < row[1] <= 100
 
 
+def test_the_highest_priority_goes_first_among_very_many_that_are_due(
+    ground: QueueGround, taker: psycopg.Connection[Any]
+) -> None:
+    """Also where it was due last, and a higher one is not yet."""
+    ground.queue.add("mails", "send", priority=9, delay=1_000)
+    add_delayed(ground, "mails", 300)
+    ground.connection.execute(
+        f"update {SCHEMA}.procrastinate_jobs set scheduled_at = scheduled_at - interval '2 days'"
+        " where priority < 9".encode()
+    )
+    last = ground.queue.add(
+        "mails", "send", priority=5, scheduled_at=datetime.now(UTC) - timedelta(seconds=1)
+    )
+    assert take(taker) == last
+    # Then those of add_delayed: a priority after the other, each in the order of its times.
+    assert [take(taker) for _ in range(3)] == [3, 6, 9]
+    taken = [take(taker) for _ in range(297)]
+    assert None not in taken
+    assert taken[97:100] == [2, 5, 8]
+    assert take(taker) is None
+
+
 @pytest.mark.parametrize("queue", ["mails", "letters"])
+@pytest.mark.parametrize("priorities", [3, 5_000])
 def test_jobs_that_wait_for_their_time_cost_nothing(
-    ground: QueueGround, taker: psycopg.Connection[Any], queue: str
+    ground: QueueGround, taker: psycopg.Connection[Any], queue: str, priorities: int
 ) -> None:
     """However many there are, and although the plans were made while there was none."""
     for _ in range(10):
         ground.queue.add("mails", "send")
         assert take(taker) is not None
-    add_delayed(ground, queue, 5_000)
+    add_delayed(ground, queue, 5_000, priorities=priorities)
     number = ground.queue.add("mails", "send")
     with taker.transaction():
         before = rows_read(taker)
