@@ -73,8 +73,8 @@ def _compare(urls: dict[str, str], kind: str, jobs: int, blocks: int) -> Row:
 def _compare_beside(urls: dict[str, str], jobs: int, waiting: int, blocks: int) -> Row:
     ratio, told = _measured(urls, "coroutine", jobs, blocks, waiting=waiting)
     return at_least(
-        f"{jobs:,} of them while {waiting:,} more wait for their time: jobs a second beside Procrastinate used directly"
-        " [^jobs]",
+        f"{jobs:,} of them while {waiting:,} that were added before wait for their time: jobs a second"
+        " beside Procrastinate used directly [^jobs]",
         ratio,
         WAITING_BAR,
         told,
@@ -111,18 +111,18 @@ def _make(urls: dict[str, str]) -> None:
 
 
 def _fill(url: str, schema: str, kind: str, jobs: int, waiting: int) -> None:
-    """Queue so many jobs in an empty queue, and so many for tomorrow."""
+    """Queue so many jobs in an empty queue, after as many for tomorrow as `waiting` says."""
     with psycopg.connect(url, autocommit=True) as driver:
         driver.execute(f"set search_path = {schema}".encode())
         driver.execute("truncate procrastinate_jobs, procrastinate_events cascade")
         driver.execute(
-            "insert into procrastinate_jobs (queue_name, task_name)"
-            f" select '{_QUEUE}', '{kind}' from generate_series(1, {jobs})".encode()
-        )
-        driver.execute(
             "insert into procrastinate_jobs (queue_name, task_name, scheduled_at)"
             f" select '{_QUEUE}', '{kind}', now() + interval '1 day' + n * interval '1 second'"
             f" from generate_series(1, {waiting}) n".encode()
+        )
+        driver.execute(
+            "insert into procrastinate_jobs (queue_name, task_name)"
+            f" select '{_QUEUE}', '{kind}' from generate_series(1, {jobs})".encode()
         )
         driver.execute("vacuum analyze procrastinate_jobs, procrastinate_events")
 

@@ -114,19 +114,57 @@ create or replace function take_job(
     out scheduled_at timestamptz, out queue_name text, out attempts integer, out due_seconds double precision
 ) language plpgsql
 -- Plans are made once, maybe while there are no jobs yet; what is switched off is dear, and would be compiled.
-set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off set jit = off
+set enable_seqscan = off set enable_sort = off set jit = off set plan_cache_mode = force_generic_plan
 as $body$
 #variable_conflict use_column
 declare
+    queue text;
+    is_due boolean := false;
+    first_time timestamptz;
+    next_time timestamptz;
+    ready_priority integer;
+    ready_id bigint;
+    best_queue text;
+    best_priority integer;
+    best_id bigint;
     place record;
     found_id bigint;
     few constant integer := 100;
 begin
     if exists (select from procrastinate_jobs where status = 'todo' and lock is not null) then
         -- Added by somebody who uses Procrastinate itself: only one of those with the same lock may run at a time.
-        select f.id into found_id from procrastinate_fetch_job_v2(p_queues, p_worker_id) f;
+        select f.id, f.task_name, f.priority, f.lock, f.queueing_lock, f.args, f.scheduled_at, f.queue_name, f.attempts
+        into id, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts
+        from procrastinate_fetch_job_v2(p_queues, p_worker_id) f;
+        if id is not null then
+            return;
+        end if;
     end if;
-    if found_id is null then
+    foreach queue in array p_queues loop
+        select j.priority, j.id into ready_priority, ready_id from procrastinate_jobs j
+        where j.queue_name = queue and j.status = 'todo' and j.scheduled_at is null
+        order by j.priority desc, j.id limit 1;
+        if ready_id is not null and (
+            best_id is null
+            or ready_priority > best_priority
+            or (ready_priority = best_priority and ready_id < best_id)
+        ) then
+            best_queue := queue;
+            best_priority := ready_priority;
+            best_id := ready_id;
+        end if;
+        select j.scheduled_at into first_time from procrastinate_jobs j
+        where j.queue_name = queue and j.status = 'todo' and j.scheduled_at is not null
+        order by j.scheduled_at limit 1;
+        is_due := is_due or coalesce(first_time <= now(), false);
+        next_time := least(next_time, first_time);
+    end loop;
+    if best_id is not null and not is_due then
+        select j.id into found_id from procrastinate_jobs j
+        where j.queue_name = best_queue and j.status = 'todo' and j.scheduled_at is null and j.lock is null
+        order by j.priority desc, j.id limit 1 for update skip locked;
+    end if;
+    if found_id is null and (is_due or best_id is not null) then
         for place in
             with recursive due as (
                 select q.name, first.* from unnest(p_queues) q (name), lateral (
@@ -173,20 +211,22 @@ begin
             end if;
             exit when found_id is not null;
         end loop;
-        update procrastinate_jobs j set status = 'doing', worker_id = p_worker_id where j.id = found_id;
     end if;
-    if found_id is null then
-        select extract(epoch from min(next.scheduled_at) - clock_timestamp()) into due_seconds
-        from unnest(p_queues) q (name), lateral (
+    if found_id is not null then
+        update procrastinate_jobs j set status = 'doing', worker_id = p_worker_id where j.id = found_id
+        returning
+            j.id, j.task_name, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at, j.queue_name, j.attempts
+        into id, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts;
+        return;
+    end if;
+    if is_due then  -- others have those in hand
+        select min(next.scheduled_at) into next_time from unnest(p_queues) q (name), lateral (
             select j.scheduled_at from procrastinate_jobs j
             where j.queue_name = q.name and j.status = 'todo' and j.scheduled_at > now()
             order by j.scheduled_at limit 1
         ) next;
-        return;
     end if;
-    select j.id, j.task_name, j.priority, j.lock, j.queueing_lock, j.args, j.scheduled_at, j.queue_name, j.attempts
-    into id, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts
-    from procrastinate_jobs j where j.id = found_id;
+    due_seconds := extract(epoch from next_time - clock_timestamp());
 end $body$;
 """
 
