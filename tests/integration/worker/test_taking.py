@@ -153,6 +153,37 @@ def test_a_job_that_another_has_in_hand_is_passed_over(
         assert [take(taker) for _ in range(3)] == [numbers[1], numbers[3], None]
 
 
+def test_what_is_left_goes_by_priority_while_others_have_the_best_in_hand(
+    ground: QueueGround, taker: psycopg.Connection[Any]
+) -> None:
+    """Over queues, and over jobs with a time and without; nothing that may be taken is left."""
+    held = ground.queue.add("mails", "send", priority=5)
+    low = ground.queue.add("mails", "send")
+    timed = ground.queue.add("mails", "send", priority=3, scheduled_at=LONG_AGO)
+    other = ground.queue.add("letters", "send", priority=2)
+    with psycopg.connect(ground.url) as connection:
+        connection.execute(
+            f"select from {SCHEMA}.procrastinate_jobs where id = %s for update".encode(), [held]
+        )
+        assert [take(taker, "mails", "letters") for _ in range(4)] == [timed, other, low, None]
+
+
+def test_the_next_time_is_told_while_others_have_those_in_hand_that_are_due(
+    ground: QueueGround, taker: psycopg.Connection[Any]
+) -> None:
+    """Of the same priority as them, too."""
+    due = ground.queue.add("mails", "send", scheduled_at=LONG_AGO)
+    ground.queue.add("mails", "send", delay=1_000)
+    with psycopg.connect(ground.url) as connection:
+        connection.execute(
+            f"select from {SCHEMA}.procrastinate_jobs where id = %s for update".encode(), [due]
+        )
+        row = taker.execute(TAKE, [["mails"]]).fetchone()
+    assert row is not None
+    assert row[0] is None
+    assert 900 < row[1] <= 1_000
+
+
 def test_locks_of_procrastinate_are_kept(ground: QueueGround, taker: psycopg.Connection[Any]) -> None:
     """Of jobs that were added with one by other means, one runs at a time; the others are not held up."""
     first, second, third = (ground.queue.add("mails", "send") for _ in range(3))

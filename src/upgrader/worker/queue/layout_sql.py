@@ -131,7 +131,11 @@ declare
     found_id bigint;
     few constant integer := 100;
 begin
-    if exists (select from procrastinate_jobs where status = 'todo' and lock is not null) then
+    if exists (
+        select from procrastinate_jobs j
+        where j.status = 'todo' and j.lock is not null and j.queue_name = any(p_queues)
+          and (j.scheduled_at is null or j.scheduled_at <= now())
+    ) then
         -- Added by somebody who uses Procrastinate itself: only one of those with the same lock may run at a time.
         select f.id, f.task_name, f.priority, f.lock, f.queueing_lock, f.args, f.scheduled_at, f.queue_name, f.attempts
         into id, task_name, priority, lock, queueing_lock, args, scheduled_at, queue_name, attempts
@@ -162,6 +166,7 @@ begin
     if best_id is not null and not is_due then
         select j.id into found_id from procrastinate_jobs j
         where j.queue_name = best_queue and j.status = 'todo' and j.scheduled_at is null and j.lock is null
+          and j.priority = best_priority
         order by j.priority desc, j.id limit 1 for update skip locked;
     end if;
     if found_id is null and (is_due or best_id is not null) then
@@ -202,6 +207,7 @@ begin
             if place.scheduled_at is null then
                 select j.id into found_id from procrastinate_jobs j
                 where j.queue_name = place.name and j.status = 'todo' and j.scheduled_at is null and j.lock is null
+                  and j.priority = place.priority
                 order by j.priority desc, j.id limit 1 for update skip locked;
             else
                 select j.id into found_id from procrastinate_jobs j
@@ -210,6 +216,13 @@ begin
                 order by j.scheduled_at, j.id limit 1 for update skip locked;
             end if;
             exit when found_id is not null;
+        end loop;
+        -- Others have the best ones of all in hand: what is below them.
+        foreach queue in array p_queues loop
+            exit when found_id is not null;
+            select j.id into found_id from procrastinate_jobs j
+            where j.queue_name = queue and j.status = 'todo' and j.scheduled_at is null and j.lock is null
+            order by j.priority desc, j.id limit 1 for update skip locked;
         end loop;
     end if;
     if found_id is not null then
