@@ -6,8 +6,9 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import psycopg
 import pytest
@@ -16,7 +17,8 @@ from tests.integration.history import backend_pid, make_history, make_lock
 from tests.support.server import PostgresServer, Role, wait_until
 from upgrader.database.connect import Connector
 from upgrader.errors import LockHeldError, RunSupersededError
-from upgrader.events import Waiting
+from upgrader.events import Notice, Waiting
+from upgrader.history import run_lock
 from upgrader.history.keys import LockKeys
 from upgrader.history.run_lock import RunLock
 from upgrader.testing import RecordingSink
@@ -214,7 +216,7 @@ class TestFence:
         wait_until(lambda: any(event.reason == "fence" for event in sink.of(Waiting)))
         assert waiting.is_alive()
         # One whose process is stopped is never noticed by the server: who waits is told what ends it.
-        ends = f"end it with SELECT pg_terminate_backend({orphan.info.backend_pid});"
+        ends = f"it is ended after 1 min 0 s, or by SELECT pg_terminate_backend({orphan.info.backend_pid});"
         wait_until(lambda: any(event.message.endswith(ends) for event in sink.of(Waiting)))
         orphan.close()
         waiting.end()
@@ -224,6 +226,78 @@ class TestFence:
             f"waiting for pid {backend_pid_of(told.message)}, left by a killed run"
         )
         assert "select 'the last statement'" in told.message
+
+    @pytest.mark.parametrize("last", ["select 1", "begin"], ids=["idle", "in-a-transaction"])
+    def test_ends_a_session_whose_process_stands_still(
+        self,
+        locks: Callable[..., RunLock],
+        database_url: str,
+        connection: psycopg.Connection,
+        monkeypatch: pytest.MonkeyPatch,
+        last: str,
+    ):
+        """A frozen process's session would stay for ever: it is ended after a while, and what it had is undone."""
+        monkeypatch.setattr(run_lock, "_ABANDONED_SECONDS", 2.0)
+        connection.execute("create table thing (id int)")
+        sink = RecordingSink()
+        first, second = locks(run_id="first"), locks(run_id="second", emit=sink)
+        acquire(first)
+        with closing(Connector(database_url, "upgrader/first").connect()) as orphan:
+            orphan.execute(first.on_connect.encode())
+            orphan.execute(last.encode())
+            orphan.execute("insert into thing values (1)")
+            first.close()
+            began = time.monotonic()
+            acquire(second, wait_seconds=LONG_SECONDS)
+
+            assert time.monotonic() - began >= 1.5
+            (told,) = sink.of(Notice)
+            assert told.message.startswith(f"ended pid {orphan.info.backend_pid}, left by a killed run")
+            assert told.level == "warning"
+            with pytest.raises(psycopg.OperationalError):
+                orphan.execute("select 1")
+        assert connection.execute("select count(*) from thing").fetchone() == (int(last != "begin"),)
+
+    def test_never_ends_a_session_that_works(
+        self, locks: Callable[..., RunLock], database_url: str, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A long statement of a killed run is waited for, however long it takes."""
+        monkeypatch.setattr(run_lock, "_ABANDONED_SECONDS", 0.5)
+        sink = RecordingSink()
+        first, second = locks(run_id="first"), locks(run_id="second", emit=sink)
+        acquire(first)
+        with closing(Connector(database_url, "upgrader/first").connect()) as orphan:
+            orphan.execute(first.on_connect.encode())
+            working = threading.Thread(target=lambda: orphan.execute("select pg_sleep(3)"))
+            working.start()
+            first.close()
+            waiting = _Acquiring(second)
+            working.join()
+            orphan.close()
+            waiting.end()
+        assert not sink.of(Notice)
+
+    def test_without_the_right_to_end_it(
+        self,
+        locks: Callable[..., RunLock],
+        make_role: Callable[..., Role],
+        database_url: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ):
+        """A role that may see the other's session and not end it goes on waiting, and says what ends it."""
+        monkeypatch.setattr(run_lock, "_ABANDONED_SECONDS", 0.5)
+        sink = RecordingSink()
+        role = make_role("in role pg_monitor")
+        first, second = locks(run_id="first"), locks(run_id="second", url=role.url(database_url), emit=sink)
+        acquire(first)
+        with closing(Connector(database_url, "upgrader/first").connect()) as orphan:
+            orphan.execute(first.on_connect.encode())
+            first.close()
+            waiting = _Acquiring(second)
+            wait_until(lambda: sum("or by SELECT" in event.message for event in sink.of(Waiting)) >= 2)
+            assert waiting.is_alive()
+            assert not sink.of(Notice)
+        waiting.end()
 
     def test_is_free_for_the_new_runs_connections(self, locks: Callable[..., RunLock], database_url: str):
         """Once it was free it is given back: the new run's own connections hold it then."""

@@ -13,7 +13,7 @@ import psycopg
 
 from upgrader.database.connect import Connector, client_name, identifier, literal
 from upgrader.errors import LockHeldError, RunSupersededError
-from upgrader.events import EventSink, Waiting
+from upgrader.events import EventSink, Notice, Waiting
 from upgrader.history.keys import LockKeys
 
 _POLL_SECONDS = 0.2
@@ -21,6 +21,10 @@ _FRESH_SECONDS = 0.001  # about what a step takes
 _EVENT_SECONDS = 1.0
 _QUERY_CHARACTERS = 200
 _SILENT_SECONDS = 3.0
+# A session of a killed run that waits for its client for so long is ended. A living process would have noticed: it
+# looks at its run before each step, and no author's code of one step between two statements takes a minute as a rule.
+# Were it to: what it had not committed is rolled back, and done again.
+_ABANDONED_SECONDS = 60.0
 
 # Who holds an advisory lock of a 64-bit key, and since when its run has executed nothing. Where the role may
 # not see another role's sessions, the times are unknown.
@@ -118,7 +122,8 @@ class RunLock:
         self._wait(
             self._keys.run, "run-lock", lambda: time.monotonic() - started >= wait_seconds, is_stopping
         )
-        # An orphan ends by itself: its COMMIT or CREATE INDEX CONCURRENTLY is waited for, however long.
+        # An orphan ends by itself: its COMMIT or CREATE INDEX CONCURRENTLY is waited for, however long. One whose
+        # process stands still (SIGSTOP, a frozen machine) does not.
         self._wait(self._keys.fence, "fence", lambda: False, is_stopping)
         self._unlock(self._keys.fence)
 
@@ -211,11 +216,26 @@ class RunLock:
             self.has_waited = self.has_waited or reason == "run-lock"
             if seconds >= next_word:
                 next_word = seconds + _EVENT_SECONDS
-                self._emit(Waiting(reason, self._describe_wait(key, reason), seconds))
+                holders = find_holders(self._driver, key)
+                self._emit(Waiting(reason, self._describe_wait(holders, reason), seconds))
+                if reason == "fence" and _are_silent(holders, _ABANDONED_SECONDS):
+                    self._end_abandoned(holders)
             time.sleep(_POLL_SECONDS)
 
-    def _describe_wait(self, key: int, reason: str) -> str:
-        holders = find_holders(self._driver, key)
+    def _end_abandoned(self, holders: Sequence[Holder]) -> None:
+        pids = [holder.pid for holder in holders]
+        with suppress(psycopg.errors.InsufficientPrivilege):  # goes on waiting, and saying what ends it
+            self.terminate(pids)
+            named = ", ".join(f"pid {pid}" for pid in pids)
+            self._emit(
+                Notice(
+                    f"ended {named}, left by a killed run: nothing came from its process for"
+                    f" {_duration(_ABANDONED_SECONDS)}; what it had not committed is rolled back",
+                    level="warning",
+                )
+            )
+
+    def _describe_wait(self, holders: list[Holder], reason: str) -> str:
         if reason == "run-lock":
             return f"waiting for another upgrade to end: {_describe(holders, self._announced())}"
         pids = ", ".join(f"pid {holder.pid}" for holder in holders) or "a session"
@@ -266,11 +286,22 @@ def find_holders(driver: psycopg.Connection, key: int) -> list[Holder]:
 
 def _way_out(holders: list[Holder]) -> str:
     """Say how to end sessions that wait for their client: a process that is stopped (SIGSTOP) keeps them for ever."""
-    silent = min((holder.silent_seconds or 0.0 for holder in holders), default=0.0)
-    if silent < _SILENT_SECONDS or any(holder.state != "idle" for holder in holders):
+    if not _are_silent(holders, _SILENT_SECONDS):
         return ""
+    silent = min(holder.silent_seconds or 0.0 for holder in holders)
     ends = ", ".join(f"pg_terminate_backend({holder.pid})" for holder in holders)
-    return f"; silent for {_duration(silent)}: if its process does not go on, end it with SELECT {ends};"
+    return (
+        f"; silent for {_duration(silent)}: if its process does not go on, it is ended after"
+        f" {_duration(_ABANDONED_SECONDS)}, or by SELECT {ends};"
+    )
+
+
+def _are_silent(holders: Sequence[Holder], seconds: float) -> bool:
+    """Tell whether each of them waits for its client, and their runs have executed nothing for so long."""
+    return bool(holders) and all(
+        (holder.state or "").startswith("idle") and (holder.silent_seconds or 0.0) >= seconds
+        for holder in holders
+    )
 
 
 def _describe(holders: list[Holder], announced: tuple[int, str] | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.support.distributed import (
     Coordinator,
     distribute,
@@ -21,7 +23,8 @@ from tests.support.distributed_release import (
 from tests.support.project import Project
 from tests.support.results import attempts
 from tests.support.server import wait_until
-from upgrader.events import SegmentStarted
+from upgrader.events import Notice, SegmentStarted
+from upgrader.history import run_lock
 from upgrader.model import Outcome
 from upgrader.testing import RecordingSink
 
@@ -109,6 +112,27 @@ def test_workers_stop_at_the_next_step_of_a_dead_run(project: Project):
         assert all("the run has ended" in worker.said for worker in workers)
     assert before < 3 * 40
     assert (report.outcome, report.error) == (Outcome.DONE, None)
+    assert_each_once(project)
+
+
+def test_a_frozen_worker_of_a_dead_run(project: Project, monkeypatch: pytest.MonkeyPatch):
+    """It is stopped in the middle of a step, and its coordinator is killed: the same command again gets through."""
+    monkeypatch.setattr(run_lock, "_ABANDONED_SECONDS", 2.0)
+    write_release(project, 0.1)
+    with worker_processes(project, 2) as workers:
+        process = start_coordinator(project)
+        wait_until(lambda: is_working(project) and len(coordinator_members(project)) == 2)
+        wait_until(lambda: all("takes part in run" in worker.said for worker in workers))
+        workers[0].process.send_signal(signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        sink = RecordingSink()
+        report = distribute(project, emit=sink)
+        workers[0].process.send_signal(signal.SIGCONT)
+        wait_until(lambda: "its connection was lost" in workers[0].said)
+        assert workers[0].stop() == 0
+    assert (report.outcome, report.error) == (Outcome.DONE, None)
+    assert any("left by a killed run" in notice.message for notice in sink.of(Notice))
     assert_each_once(project)
 
 
