@@ -23,12 +23,18 @@ from upgrader.worker.scheduling.scheduler import Scheduler
 from upgrader.worker.scheduling.timed import ChildFailedError, JobTimeoutError
 
 TIMED = """
-import os, subprocess, sys, time, logging
+import asyncio, functools, os, subprocess, sys, time, logging
 from upgrader.worker import current_job, scheduled_job
 
 class Refused(Exception):
     def __init__(self, one, two):
         super().__init__(f"{one} {two}")
+
+def decorated(function):
+    @functools.wraps(function)
+    def inner(*arguments):
+        return function(*arguments)
+    return inner
 
 class Timed:
     @scheduled_job(timeout=30, description="in a child")
@@ -75,6 +81,12 @@ class Timed:
         while True:
             pass
 
+    @scheduled_job(timeout=30)
+    @decorated
+    async def behind_a_decorator(self):
+        await asyncio.sleep(0)
+        return {"pid": os.getpid(), "job": current_job().name}
+
     @scheduled_job(timeout=0.3)
     async def sleeps(self):
         import asyncio
@@ -119,6 +131,14 @@ def test_a_job_with_a_timeout_runs_in_a_child(
     assert ("mine", "logged 1") in told
     assert ("upgrader.worker.output", "printed") in told
     assert next(record for record in caplog.records if record.name == "mine").__dict__["order"] == 7
+
+
+def test_a_coroutine_behind_a_decorator(timed: tuple[Scheduler, Any]) -> None:
+    """It looks like a function, so that it runs in a child: there it is awaited, and not dropped for done."""
+    run = timed[0].trigger_now("Timed.behind_a_decorator")
+    assert run.error is None
+    assert run.result["pid"] != os.getpid()
+    assert run.result["job"] == "Timed.behind_a_decorator"
 
 
 def test_a_child_knows_its_tick(timed: tuple[Scheduler, Any], caplog: pytest.LogCaptureFixture) -> None:

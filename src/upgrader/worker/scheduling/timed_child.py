@@ -6,6 +6,8 @@ prints, and how the job ended, goes back through a pipe as messages: their lengt
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import io
 import json
 import logging
@@ -16,6 +18,7 @@ import struct
 import sys
 import threading
 import traceback
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,7 +93,17 @@ def _run(order: Order, messages: _Messages) -> Any:
     messages.send(("begun", None))
     due = order.job["due"]
     job = RunningJob(**{**order.job, "due": datetime.fromisoformat(due) if due is not None else None})
-    return run_job(job, work)
+
+    def call() -> Any:
+        result = work()
+        # An `async def` within a decorator that is none: what it gives is still to be awaited.
+        return asyncio.run(_awaited(result)) if inspect.isawaitable(result) else result
+
+    return run_job(job, call)
+
+
+async def _awaited(result: Awaitable[Any]) -> Any:
+    return await result
 
 
 def _pickled(error: BaseException) -> bytes | None:
