@@ -64,8 +64,20 @@ class Timed:
         raise Refused(1, 2)
 
     @scheduled_job(timeout=30)
+    def returns_strangely(self):
+        return {"failed": [Refused(1, 2)]}
+
+    @scheduled_job(timeout=30, queue_name="strange")
+    def queues_strangely(self):
+        return {"failed": [Refused(1, 2)]}
+
+    @scheduled_job(timeout=30)
     def dies(self):
         os.kill(os.getpid(), 9)
+
+    @scheduled_job(timeout=30)
+    def dies_strangely(self):
+        os.kill(os.getpid(), 40)
 
     @scheduled_job(timeout=30)
     def leaves_one_behind(self):
@@ -205,6 +217,16 @@ def test_what_is_raised_in_a_child_comes_back(timed: tuple[Scheduler, Any]) -> N
     assert str(strange.error) == "Refused: 1 2"
     dead = timed[0].trigger_now("Timed.dies")
     assert "SIGKILL" in str(dead.error)
+    assert "signal 40" in str(timed[0].trigger_now("Timed.dies_strangely").error)
+
+
+def test_a_result_that_cannot_be_read_again(timed: tuple[Scheduler, Any]) -> None:
+    """Of a job that has done its work: it is done, and not begun anew. A payload has to be there."""
+    run = timed[0].trigger_now("Timed.returns_strangely")
+    assert (run.error, run.result) == (None, None)
+    payload = timed[0].trigger_now("Timed.queues_strangely")
+    assert isinstance(payload.error, ChildFailedError)
+    assert "what it returned cannot be handed over: TypeError" in str(payload.error)
 
 
 def test_what_a_dead_child_has_started_ends_with_it(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:

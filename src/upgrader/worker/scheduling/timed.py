@@ -84,7 +84,7 @@ class TimedRuns:
                 f"job {job['name']!r} was ended after {timeout_seconds:g} s",
                 hint="give it a longer timeout, or less to do at a time",
             )
-        return _result(*ending)
+        return _result(*ending, needs_result=needs_result)
 
     def kill(self) -> None:
         """End all that are there; those that begin later are ended at once."""
@@ -133,7 +133,7 @@ class _Child:
             os.close(self._control[0])
             os.close(self._messages[1])
         self.has_begun = False
-        self._read = b""
+        self._read = bytearray()
 
     def __enter__(self) -> _Child:
         return self
@@ -185,7 +185,7 @@ class _Child:
             if len(self._read) < LENGTH.size + length:
                 return None
             kind, content = pickle.loads(self._read[LENGTH.size : LENGTH.size + length])
-            self._read = self._read[LENGTH.size + length :]
+            del self._read[: LENGTH.size + length]
             match kind:
                 case "log":
                     record = logging.makeLogRecord(content)
@@ -199,9 +199,9 @@ class _Child:
         return None
 
 
-def _result(kind: str, content: Any) -> Any:
+def _result(kind: str, content: Any, *, needs_result: bool) -> Any:
     if kind == "done":
-        return pickle.loads(content)
+        return _handed_over(content, is_needed=needs_result)
     pickled, text, trace = content
     error: BaseException
     try:
@@ -215,6 +215,16 @@ def _result(kind: str, content: Any) -> Any:
     raise error
 
 
+def _handed_over(content: bytes, *, is_needed: bool) -> Any:
+    try:
+        return pickle.loads(content)
+    except Exception as error:  # exceptions above all: many want more to be made of than they hand on
+        if not is_needed:  # the job has done its work: nobody begins it anew for a value that nobody reads
+            return None
+        text = f"what it returned cannot be handed over: {type(error).__name__}: {error}"
+        raise ChildFailedError(text) from error
+
+
 def _kill(process: subprocess.Popen[bytes]) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
@@ -222,5 +232,12 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 def _death(code: int) -> str:
     if code < 0:
-        return f"its process was ended by {signal.Signals(-code).name}"
+        return f"its process was ended by {_signal_name(-code)}"
     return f"its process ended by itself, with exit code {code}"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # most of the real-time signals have none
+        return f"signal {number}"
