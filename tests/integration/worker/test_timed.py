@@ -166,6 +166,19 @@ def test_a_child_knows_its_tick(timed: tuple[Scheduler, Any], caplog: pytest.Log
     assert datetime.fromisoformat(moment).utcoffset() == timedelta(0)
 
 
+def test_modules_of_the_working_directory(
+    timed: tuple[Scheduler, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project's own `logging` or `upgrader`, which the worker does not see, is none of the child's either."""
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry not in ("", ".", str(tmp_path))])
+    for name in ("logging", "upgrader"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("", encoding="utf-8")
+    run = timed[0].trigger_now("Timed.quick")
+    assert run.error is None
+    assert run.result["job"] == "Timed.quick"
+
+
 def test_a_module_that_takes_too_long_to_load(
     timed: tuple[Scheduler, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

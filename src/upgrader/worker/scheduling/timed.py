@@ -25,7 +25,12 @@ from upgrader.errors import UpgraderError
 from upgrader.worker.scheduling.jobs import JobOrigin
 from upgrader.worker.scheduling.timed_child import LENGTH, Order
 
-_MODULE = "upgrader.worker.scheduling.timed_child"
+_PROGRAM = (
+    "import json, sys; sys.path += json.loads(sys.argv[1])['path'];"
+    " from upgrader.worker.scheduling.timed_child import main; main()"
+)
+"""The parent's path comes last until the child's own modules are loaded, and the working directory (-P) not at all: a
+project may have a `logging` or an `upgrader` of its own, of which the worker takes no notice."""
 _LOOK_SECONDS = 0.2
 _START_SECONDS = 60.0  # that long it may take to load the job's module
 _BEGUN = ("begun", None)
@@ -119,7 +124,7 @@ class _Child:
         )
         try:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", _MODULE, json.dumps(asdict(order))],
+                [sys.executable, "-P", "-c", _PROGRAM, json.dumps(asdict(order))],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # what it prints past Python is for people, as the parent's
                 pass_fds=(order.control, order.messages),

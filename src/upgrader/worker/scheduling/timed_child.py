@@ -1,4 +1,4 @@
-"""The child process of a job with a timeout: `python -m upgrader.worker.scheduling.timed_child`.
+"""The child process of a job with a timeout, which `timed` starts.
 
 It is a fresh interpreter that loads the job's module as the worker did. It ends with its parent. What it logs and
 prints, and how the job ended, goes back through a pipe as messages: their length, then a pickle.
@@ -182,7 +182,3 @@ class _Records(logging.Handler):
             self._messages.send(("log", fields))
         except Exception:
             self.handleError(record)
-
-
-if __name__ == "__main__":
-    main()
