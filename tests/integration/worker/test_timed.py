@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,7 @@ from upgrader.worker.scheduling.scheduler import Scheduler
 from upgrader.worker.scheduling.timed import ChildFailedError, JobTimeoutError
 
 TIMED = """
-import asyncio, functools, os, subprocess, sys, time, logging
+import asyncio, functools, multiprocessing, os, subprocess, sys, time, logging
 from upgrader.worker import current_job, scheduled_job
 
 class Refused(Exception):
@@ -54,6 +55,36 @@ class Timed:
             file.write(f"{os.getpid()} {child.pid}")
         while True:
             pass
+
+    @scheduled_job(timeout=60)
+    def forks(self):
+        def tell(letter):
+            for _ in range(20):
+                print(letter * 100_000)
+                logging.getLogger("mine").warning(letter * 50_000)
+
+        context = multiprocessing.get_context("fork")
+        helpers = [context.Process(target=tell, args=(letter,)) for letter in "abcd"]
+        for one in helpers:
+            one.start()
+        tell("e")
+        for one in helpers:
+            one.join()
+        return [one.exitcode for one in helpers]
+
+    @scheduled_job(timeout=60)
+    def comes_back_from_forks(self):
+        codes = []
+        for number in range(3):
+            pid = os.fork()
+            if pid == 0 and number == 0:
+                sys.exit(7)
+            if pid == 0 and number == 1:
+                raise KeyError("in the fork")
+            if pid == 0:
+                return "forked"
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        return codes
 
     @scheduled_job(timeout=30)
     def raises(self):
@@ -200,6 +231,22 @@ def test_no_process_to_be_had(timed: tuple[Scheduler, Any], monkeypatch: pytest.
         for _ in range(3):
             assert isinstance(timed[0].trigger_now("Timed.raises").error, FileNotFoundError)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_what_forked_processes_tell(timed: tuple[Scheduler, Any], caplog: pytest.LogCaptureFixture) -> None:
+    """Lines longer than what a pipe takes at once, from five processes at a time: each comes whole."""
+    caplog.set_level("INFO")
+    run = timed[0].trigger_now("Timed.forks")
+    assert (run.error, run.result) == (None, [0, 0, 0, 0])
+    told = Counter(record.getMessage() for record in caplog.records if record.name != "upgrader.worker.jobs")
+    lines = {letter * length for letter in "abcde" for length in (100_000, 50_000)}
+    assert {line: told[line] for line in lines} == dict.fromkeys(lines, 20)
+
+
+def test_the_end_of_a_forked_process_is_not_that_of_the_job(timed: tuple[Scheduler, Any]) -> None:
+    """It comes back from the job's function as the job does; its exit code is what it asks for."""
+    run = timed[0].trigger_now("Timed.comes_back_from_forks")
+    assert (run.error, run.result) == (None, [7, 1, 0])
 
 
 def test_a_timeout_really_ends_it(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:

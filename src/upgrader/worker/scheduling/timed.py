@@ -23,7 +23,7 @@ from typing import Any
 
 from upgrader.errors import UpgraderError
 from upgrader.worker.scheduling.jobs import JobOrigin
-from upgrader.worker.scheduling.timed_child import LENGTH, Order
+from upgrader.worker.scheduling.timed_child import FRAME, LENGTH, Order
 
 _PROGRAM = (
     "import json, sys; sys.path += json.loads(sys.argv[1])['path'];"
@@ -139,6 +139,7 @@ class _Child:
             os.close(self._messages[1])
         self.has_begun = False
         self._read = bytearray()
+        self._parts: dict[tuple[int, int], bytearray] = {}
 
     def __enter__(self) -> _Child:
         return self
@@ -185,12 +186,8 @@ class _Child:
 
     def _take(self) -> tuple[str, Any] | None:
         """Pass on what it printed and logged; give its ending where that has come."""
-        while len(self._read) >= LENGTH.size:
-            (length,) = LENGTH.unpack_from(self._read)
-            if len(self._read) < LENGTH.size + length:
-                return None
-            kind, content = pickle.loads(self._read[LENGTH.size : LENGTH.size + length])
-            del self._read[: LENGTH.size + length]
+        while (message := self._message()) is not None:
+            kind, content = message
             match kind:
                 case "log":
                     record = logging.makeLogRecord(content)
@@ -201,6 +198,23 @@ class _Child:
                     _prints.info("%s", content)
                 case _:
                     return kind, content
+        return None
+
+    def _message(self) -> tuple[str, Any] | None:
+        """Give the next message that is there whole; parts of several may have come in turns."""
+        while len(self._read) >= FRAME.size:
+            process, thread, size = FRAME.unpack_from(self._read)
+            end = FRAME.size + size
+            if len(self._read) < end:
+                return None
+            part = self._parts.setdefault((process, thread), bytearray())
+            part += self._read[FRAME.size : end]
+            del self._read[:end]
+            (length,) = LENGTH.unpack_from(part)
+            if len(part) == LENGTH.size + length:
+                del self._parts[process, thread], part[: LENGTH.size]
+                message: tuple[str, Any] = pickle.loads(part)
+                return message
         return None
 
 

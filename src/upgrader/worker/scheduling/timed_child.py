@@ -1,7 +1,8 @@
 """The child process of a job with a timeout, which `timed` starts.
 
 It is a fresh interpreter that loads the job's module as the worker did. It ends with its parent. What it logs and
-prints, and how the job ended, goes back through a pipe as messages: their length, then a pickle.
+prints, and how the job ended, goes back through a pipe as messages: their length, then a pickle. The pipe is shared
+with what the job forks: messages are cut into frames that it takes whole, each with the number of its sender.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import json
 import logging
 import os
 import pickle
+import select
 import signal
 import struct
 import sys
@@ -26,6 +28,9 @@ from typing import Any
 from upgrader.worker.scheduling.jobs import JobOrigin
 
 LENGTH = struct.Struct("!Q")
+FRAME = struct.Struct("!QQI")
+"""The sender, by process and thread, and how many bytes of its message follow."""
+_PART_BYTES = select.PIPE_BUF - FRAME.size  # of what is no longer a pipe takes all at once
 _JOBS_LOGGER = "upgrader.worker.jobs"
 
 
@@ -65,6 +70,8 @@ def main() -> None:
     logging.root.setLevel(order.level)
     ending = _ending(order, messages)
     prints.end_line()
+    if messages.is_of_a_fork:
+        return
     messages.send(ending)
     os._exit(0)  # threads that a job has left behind end with it
 
@@ -73,6 +80,8 @@ def _ending(order: Order, messages: _Messages) -> tuple[str, Any]:
     try:
         result = _run(order, messages)
     except BaseException as error:
+        if messages.is_of_a_fork:  # its own matter, and that of the job, which may wait for its exit code
+            raise
         return "failed", (_pickled(error), f"{type(error).__name__}: {error}", traceback.format_exc())
     try:
         return "done", pickle.dumps(result)
@@ -123,27 +132,32 @@ def _end_with_parent(control: int) -> None:
 
 
 class _Messages:
-    """The pipe back to the parent; threads may share it."""
+    """The pipe back to the parent; threads, and processes that the job has forked, may share it."""
 
     def __init__(self, number: int) -> None:
-        self._file = open(number, "wb", buffering=0)  # noqa: SIM115 - as long as the process lives
-        self._lock = threading.Lock()
+        self._number = number
+        self._process = os.getpid()
+
+    @property
+    def is_of_a_fork(self) -> bool:
+        """Whether this process was forked by the job: how it ends is not how the job does."""
+        return os.getpid() != self._process
 
     def send(self, message: tuple[str, Any]) -> None:
         """Send one."""
         data = pickle.dumps(message)
-        with self._lock:
-            rest = memoryview(LENGTH.pack(len(data)) + data)
-            while rest:
-                rest = rest[self._file.write(rest) :]
+        rest = memoryview(LENGTH.pack(len(data)) + data)
+        while rest:
+            part, rest = rest[:_PART_BYTES], rest[_PART_BYTES:]
+            os.write(self._number, FRAME.pack(os.getpid(), threading.get_ident(), len(part)) + part)
 
 
 class _Prints(io.TextIOBase):
-    """What the job prints, line by line."""
+    """What the job prints, each thread's line by line."""
 
     def __init__(self, messages: _Messages) -> None:
         self._messages = messages
-        self._begun = ""
+        self._begun = threading.local()
 
     def writable(self) -> bool:
         """Whether it can be written to."""
@@ -151,14 +165,14 @@ class _Prints(io.TextIOBase):
 
     def write(self, text: str) -> int:
         """Take text and send whole lines."""
-        *lines, self._begun = (self._begun + text).split("\n")
+        *lines, self._begun.text = (getattr(self._begun, "text", "") + text).split("\n")
         for line in lines:
             self._messages.send(("print", line))
         return len(text)
 
     def end_line(self) -> None:
         """Send what was begun of a line, if anything was."""
-        if self._begun:
+        if getattr(self._begun, "text", ""):
             self.write("\n")
 
 
