@@ -130,6 +130,14 @@ class Timed:
         await asyncio.sleep(0)
         return {"pid": os.getpid(), "job": current_job().name}
 
+    @scheduled_job(timeout=500)
+    def stops_when_asked(self):
+        with open("going", "w") as file:
+            file.write(str(os.getpid()))
+        while not current_job().stop_requested:
+            time.sleep(0.01)
+        return "stopped"
+
     @scheduled_job(timeout=0.3)
     async def sleeps(self):
         import asyncio
@@ -351,7 +359,17 @@ def test_stopping_ends_what_does_not(timed: tuple[Scheduler, Any], tmp_path: Pat
     wait_until(lambda: (tmp_path / "going").exists() and (tmp_path / "going").read_text() != "")
     assert made.stop(timeout_seconds=0.2) == ("Timed.goes_on",)
     assert not _is_running(int((tmp_path / "going").read_text()))
-    assert "SIGKILL" in str(runs[0].error)
+    assert str(runs[0].error) == "job 'Timed.goes_on' was ended: the worker ends"
+
+
+def test_a_child_is_told_that_the_worker_ends(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:
+    """So that it comes to its end within the time that there is, as a function in a thread does."""
+    made = timed[0]
+    runs: list[Any] = []
+    made._spawn("Timed.stops_when_asked", lambda: runs.append(made.trigger_now("Timed.stops_when_asked")))
+    wait_until(lambda: (tmp_path / "going").exists() and (tmp_path / "going").read_text() != "")
+    assert made.stop(timeout_seconds=60) == ()
+    assert (runs[0].error, runs[0].result) == (None, "stopped")
 
 
 def _is_running(pid: int) -> bool:

@@ -105,6 +105,7 @@ class JobExecution:
                     "attempts": running.attempts,
                     "due": running.due.isoformat() if running.due is not None else None,
                 },
+                stop=running.stop,
                 needs_result=job.queue is not None,
             )
         try:

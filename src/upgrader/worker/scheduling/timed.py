@@ -59,6 +59,7 @@ class TimedRuns:
         *,
         timeout_seconds: float,
         job: dict[str, Any],
+        stop: threading.Event,
         needs_result: bool = False,
     ) -> Any:
         """Run a job in a child and give what it returned.
@@ -66,6 +67,7 @@ class TimedRuns:
         Args:
             timeout_seconds: from when the job's function is called; loading its module is no part of it.
             job: name, attempt, attempts and due, for `current_job` in the child.
+            stop: set when the job should come to its end, which it may ask for there.
 
         Raises:
             JobTimeoutError: it took too long, and was killed.
@@ -75,7 +77,7 @@ class TimedRuns:
         with _Child(origin, job=job, needs_result=needs_result) as child:
             self._enter(child.process)
             try:
-                ending = child.ending(timeout_seconds)
+                ending = child.ending(timeout_seconds, stop)
             finally:
                 with self._lock:
                     self._children.discard(child.process)
@@ -89,6 +91,8 @@ class TimedRuns:
                 f"job {job['name']!r} was ended after {timeout_seconds:g} s",
                 hint="give it a longer timeout, or less to do at a time",
             )
+        if ending[0] == "died" and self._is_closed:
+            raise JobTimeoutError(f"job {job['name']!r} was ended: the worker ends")
         return _result(*ending, needs_result=needs_result)
 
     def kill(self) -> None:
@@ -137,7 +141,7 @@ class _Child:
         finally:
             os.close(self._control[0])
             os.close(self._messages[1])
-        self.has_begun = False
+        self.has_begun = self._is_asked_to_stop = False
         self._read = bytearray()
         self._parts: dict[tuple[int, int], bytearray] = {}
 
@@ -159,7 +163,7 @@ class _Child:
     def _has_ended(self) -> bool:
         return os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
-    def ending(self, timeout_seconds: float) -> tuple[str, Any] | None:
+    def ending(self, timeout_seconds: float, stop: threading.Event) -> tuple[str, Any] | None:
         """Give how the job ended; None where its time was over first: it is killed then."""
         deadline = time.monotonic() + max(timeout_seconds, _START_SECONDS)
         waiting = select.poll()
@@ -169,6 +173,8 @@ class _Child:
             if left <= 0:
                 _kill(self.process)
                 return None
+            if stop.is_set():
+                self._ask_to_stop()
             has_ended = self._has_ended()
             if waiting.poll(0 if has_ended else math.ceil(1_000 * min(left, _LOOK_SECONDS))):
                 data = os.read(self._messages[0], 65_536)
@@ -182,7 +188,14 @@ class _Child:
                         return ending
                     continue
             if has_ended:
-                return "failed", (None, _death(self._end()), "")
+                return "died", (None, _death(self._end()), "")
+
+    def _ask_to_stop(self) -> None:
+        if self._is_asked_to_stop:
+            return
+        self._is_asked_to_stop = True
+        with suppress(BrokenPipeError):  # it has just ended
+            os.write(self._control[1], b".")
 
     def _take(self) -> tuple[str, Any] | None:
         """Pass on what it printed and logged; give its ending where that has come."""

@@ -40,7 +40,7 @@ class Order:
 
     Attributes:
         path: the parent's `sys.path`.
-        control: a pipe that is closed when the parent ends.
+        control: a pipe that says when the job should come to its end, and is closed when the parent ends.
         messages: the pipe that goes back.
         job: name, attempt, attempts, and the tick that it runs for, if it does.
         level: of the parent's root logger.
@@ -62,13 +62,14 @@ def main() -> None:
     sys.path[:] = order.path
     for number in (order.control, order.messages):
         os.set_inheritable(number, False)
-    threading.Thread(target=_end_with_parent, args=(order.control,), daemon=True).start()
+    stop = threading.Event()
+    threading.Thread(target=_heed_parent, args=(order.control, stop), daemon=True).start()
     messages = _Messages(order.messages)
     sys.stdin = io.StringIO()
     sys.stdout = sys.stderr = prints = _Prints(messages)
     logging.root.addHandler(_Records(messages))
     logging.root.setLevel(order.level)
-    ending = _ending(order, messages)
+    ending = _ending(order, messages, stop)
     prints.end_line()
     if messages.is_of_a_fork:
         return
@@ -76,9 +77,9 @@ def main() -> None:
     os._exit(0)  # threads that a job has left behind end with it
 
 
-def _ending(order: Order, messages: _Messages) -> tuple[str, Any]:
+def _ending(order: Order, messages: _Messages, stop: threading.Event) -> tuple[str, Any]:
     try:
-        result = _run(order, messages)
+        result = _run(order, messages, stop)
     except BaseException as error:
         if messages.is_of_a_fork:  # its own matter, and that of the job, which may wait for its exit code
             raise
@@ -92,7 +93,7 @@ def _ending(order: Order, messages: _Messages) -> tuple[str, Any]:
         return "failed", (None, text, "")
 
 
-def _run(order: Order, messages: _Messages) -> Any:
+def _run(order: Order, messages: _Messages, stop: threading.Event) -> Any:
     from upgrader.worker.discovery import function_of, load_module
     from upgrader.worker.running import RunningJob, run_job
 
@@ -101,7 +102,8 @@ def _run(order: Order, messages: _Messages) -> Any:
     work = function_of(origin, load_module(origin))
     messages.send(("begun", None))
     due = order.job["due"]
-    job = RunningJob(**{**order.job, "due": datetime.fromisoformat(due) if due is not None else None})
+    moment = datetime.fromisoformat(due) if due is not None else None
+    job = RunningJob(**{**order.job, "due": moment, "stop": stop})
 
     def call() -> Any:
         result = work()
@@ -124,10 +126,10 @@ def _pickled(error: BaseException) -> bytes | None:
     return data
 
 
-def _end_with_parent(control: int) -> None:
-    """Wait until the parent has ended, which closes the pipe; then end, with all that the job has started."""
+def _heed_parent(control: int, stop: threading.Event) -> None:
+    """Ask the job to stop at the parent's word; end with the parent, and with all that the job has started."""
     while os.read(control, 1):
-        pass
+        stop.set()
     os.killpg(0, signal.SIGKILL)
 
 
