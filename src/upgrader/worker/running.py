@@ -18,7 +18,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, TypeGuard, TypeVar
 
-from upgrader.errors import StepError, UpgraderError
+from upgrader.errors import LoadingError, StepError, UpgraderError
 
 Result = TypeVar("Result")
 
@@ -180,6 +180,8 @@ def _log(end: JobEnd) -> None:
         text = f"job {named} failed after {end.seconds:.3f} s{tried}: {type(error).__name__}: {error}"
     elif error is not None:
         text = f"job {named} ended after {end.seconds:.3f} s by {type(error).__name__}"
+    if isinstance(error, LoadingError):
+        text += "".join(f"; {one.message} ({', '.join(one.places)})" for one in error.problems)
     if isinstance(error, UpgraderError) and error.hint:
         text = f"{text} (hint: {error.hint})"
     _logger.log(level, "%s", text, extra=fields, exc_info=_as_told(error) if _has_a_place(error) else None)

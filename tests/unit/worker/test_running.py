@@ -10,7 +10,7 @@ from contextvars import ContextVar
 import pytest
 import sentry_sdk
 
-from upgrader.errors import DatabaseUnavailableError, StepError
+from upgrader.errors import DatabaseUnavailableError, LoadingError, Problem, StepError
 from upgrader.worker.running import JobEnd, RunningJob, current_job, run_job, run_job_async
 
 _LANGUAGE: ContextVar[str] = ContextVar("language", default="en")
@@ -152,6 +152,10 @@ def test_an_error_of_ours_is_a_sentence_and_a_foreign_one_a_traceback(
     away = fails_with(DatabaseUnavailableError("the server said no", hint="start it"))
     assert away.exc_info is None
     assert "DatabaseUnavailableError: the server said no (hint: start it)" in away.getMessage()
+    broken = fails_with(LoadingError([Problem("it is no command", ("commands/a.py:3",))]))
+    assert (
+        "1 problem in the command modules; it is no command (commands/a.py:3) (hint:" in broken.getMessage()
+    )
     for error in (ZeroDivisionError("by zero"), StepError("the step failed")):
         record = fails_with(error)
         assert record.exc_info is not None
