@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -227,7 +228,8 @@ class _Finding:
             str(file.path.relative_to(package.directory)) if is_private else None,
         )
         for name, value in list(vars(module).items()):
-            if getattr(value, "__module__", None) == module.__name__:
+            # A partial says of its module that it is functools'; it is taken as other objects are.
+            if getattr(value, "__module__", None) == module.__name__ or isinstance(value, partial):
                 self._take_value(value, name, origin)
             # An object says nothing of where it was made; it is taken once, in whatever modules it stands.
             if brings_subscriptions(value) and not any(value is one for one in self.bringers):
@@ -332,7 +334,9 @@ def _own(package: CommandPackage) -> CommandPackage:
 
 
 def _place(target: Any) -> str:
-    inner = inspect.unwrap(getattr(target, "__func__", target))
+    inner = inspect.unwrap(
+        target.func if isinstance(target, partial) else getattr(target, "__func__", target)
+    )
     code = getattr(inner, "__code__", None)
     if code is not None:
         return place_of(code.co_filename, code.co_firstlineno)

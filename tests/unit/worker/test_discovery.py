@@ -81,6 +81,32 @@ def test_decorated_functions_and_methods_are_found(tmp_path: Path) -> None:
     assert sys.path == before
 
 
+def test_a_partial_is_found(tmp_path: Path) -> None:
+    """As the function that it is made of would be: it is no job that is left out in silence."""
+    _write(
+        tmp_path,
+        "jobs/regions.py",
+        """
+        from functools import partial
+
+        def collect(region): return region
+
+        north = scheduled_job(interval=60)(partial(collect, "north"))
+        south = scheduled_job(interval=60, name="southern")(partial(collect, region="south"))
+        plain = partial(collect, "nowhere")
+        """,
+    )
+    found = discover(["jobs"], base=tmp_path)
+    assert [(job.name, job.method, job.call()) for job in found.jobs] == [
+        ("north", "north", "north"),
+        ("southern", "south", "south"),
+    ]
+    assert found.jobs[0].place.endswith("regions.py:5")
+    origin = found.jobs[0].origin
+    assert origin is not None
+    assert function_of(origin, load_module(origin))() == "north"
+
+
 def test_a_decorator_may_stand_on_either_side_of_another(tmp_path: Path) -> None:
     """Of `@staticmethod` and `@classmethod`: a job that is not found would never run, and nobody would know."""
     _write(
