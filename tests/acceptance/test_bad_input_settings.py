@@ -1,5 +1,7 @@
 """Settings that are wrong, servers that do not answer: `error:`, `hint:`, exit 2, nothing touched."""
 
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +35,25 @@ def test_no_settings_file_and_no_commands(project: Project):
     (project.directory / "upgrader.toml").unlink()
     project.commands.rmdir()
     assert_error(project.run_cli("upgrade"), 2, "commands")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["init", "status", "worker", "worker status", "jobs list", "jobs trigger x"],
+)
+def test_the_working_directory_is_gone(tmp_path: Path, arguments: str):
+    """Each verb says so, as a shell does that was left in a directory somebody has taken away."""
+    left = 'cd "$1" && rmdir "$1" && shift && exec "$@"'
+    result = subprocess.run(
+        ["sh", "-c", left, "sh", str(tmp_path), sys.executable, "-m", "upgrader", *arguments.split()],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == 2
+    assert (
+        result.stderr == "error: the working directory is gone\nhint: change into a directory that is there\n"
+    )
 
 
 def test_unknown_key_names_the_nearest(product: Project):

@@ -14,13 +14,12 @@ def init(context: typer.Context) -> int:
 
     Nothing that is there is ever overwritten.
     """
-    from pathlib import Path
-
     from upgrader.generate import init_project
     from upgrader.registry.place import place_of
+    from upgrader.settings import working_directory
 
     output = Invocation.of(context).output
-    done = init_project(Path.cwd())
+    done = init_project(working_directory())
     for path in done.written:
         output.show_exactly(place_of(path))
     for path in done.left_alone:

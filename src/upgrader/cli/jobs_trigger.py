@@ -33,7 +33,7 @@ def trigger(
     with logging_to(invocation.output, None, is_debug=invocation.debug) as log:
         from upgrader.worker.environment_files import read_environment_files
 
-        read_environment_files(Path.cwd(), os.environ)
+        read_environment_files(Path(), os.environ)
         _ = invocation.settings
         log.set_up()
         try:

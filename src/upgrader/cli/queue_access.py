@@ -22,7 +22,7 @@ def queue_of(invocation: Invocation) -> Iterator[QueueAdministration]:
     from upgrader.worker.environment_files import read_environment_files
     from upgrader.worker.queue.administration import queue_administration
 
-    read_environment_files(Path.cwd(), os.environ)
+    read_environment_files(Path(), os.environ)
 
     def notify(message: str) -> None:
         invocation.output.tell(*event_blocks(Notice(message)))

@@ -42,7 +42,7 @@ def run_worker(
         stopping_on_signals(stop, at_once=os._exit),
         logging_to(output, log_format, is_debug=invocation.debug) as log,
     ):
-        for name in read_environment_files(Path.cwd(), os.environ):
+        for name in read_environment_files(Path(), os.environ):
             logging.getLogger("upgrader.worker").info("variables of %s are read", name)
         settings = _with_port(invocation.settings, metrics_port)
         require_scheduler()

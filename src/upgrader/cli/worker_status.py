@@ -21,7 +21,7 @@ def status(context: typer.Context, json: options.Json = False) -> int:
     from upgrader.worker.ground import open_ground
     from upgrader.worker.registry import find_workers
 
-    read_environment_files(Path.cwd(), os.environ)
+    read_environment_files(Path(), os.environ)
     invocation = Invocation.of(context)
     with open_ground(
         invocation.settings, directory=invocation.loaded.directory, makes_tables=False

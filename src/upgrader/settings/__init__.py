@@ -7,6 +7,7 @@ from upgrader.settings.load import (
     load_from_process,
     load_settings,
     require_database_url,
+    working_directory,
 )
 from upgrader.settings.model import (
     CheckSettings,
@@ -34,4 +35,5 @@ __all__ = [
     "load_from_process",
     "load_settings",
     "require_database_url",
+    "working_directory",
 ]

@@ -68,15 +68,23 @@ def load_from_process(
     Raises:
         SettingsError: as `load_settings`; or the working directory is gone.
     """
+    return load_settings(
+        directory=working_directory(), environment=os.environ, overrides=overrides, config_file=config_file
+    )
+
+
+def working_directory() -> Path:
+    """Give the directory that the process is in.
+
+    Raises:
+        SettingsError: it is gone.
+    """
     try:
-        directory = Path.cwd()
+        return Path.cwd()
     except OSError as error:
         raise SettingsError(
             "the working directory is gone", hint="change into a directory that is there"
         ) from error
-    return load_settings(
-        directory=directory, environment=os.environ, overrides=overrides, config_file=config_file
-    )
 
 
 def load_settings(
