@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import string
 import time
 from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
 from upgrader.worker.options import QueueJobOptions
 from upgrader.worker.workspace_events.batch import WorkspaceEventBatch
@@ -124,7 +126,7 @@ class Webhooks:
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": f"upgrader/{version('upgrader')}",
-            "Upgrader-Event": batch.name,
+            "Upgrader-Event": quote(batch.name, safe=string.punctuation),  # headers have no other letters
             "Upgrader-Delivery": batch.id,
             SIGNATURE_HEADER: sign(endpoint.secret, body, timestamp=int(time.time())),
         }

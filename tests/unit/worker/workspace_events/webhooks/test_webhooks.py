@@ -89,6 +89,18 @@ def test_a_signed_request(receiver: Receiver) -> None:
     assert request.headers["Host"] == f"127.0.0.1:{receiver.port}"
 
 
+@pytest.mark.parametrize(
+    ("name", "header"),
+    [("größe.created", "gr%C3%B6%C3%9Fe.created"), ("заказ.paid", "%D0%B7%D0%B0%D0%BA%D0%B0%D0%B7.paid")],
+)
+def test_names_with_letters_beyond_ascii(receiver: Receiver, name: str, header: str) -> None:
+    """Classes and custom events may have such names: the body has them as they are, a header cannot."""
+    Webhooks([_endpoint(receiver.url("/hook"))]).send(replace(BATCH, name=name), "crm")
+    (request,) = receiver.requests
+    assert json.loads(request.body)["name"] == name
+    assert request.headers["Upgrader-Event"] == header
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1", "[::1]", "[::ffff:127.0.0.1]"])
 def test_loopback_is_refused(receiver: Receiver, host: str) -> None:
     """However it is written, nothing is sent there unless it was allowed."""
