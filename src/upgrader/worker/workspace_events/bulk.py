@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql.dml import OnConflictDoUpdate
 from sqlalchemy.engine import CursorResult, FrozenResult
 from sqlalchemy.orm import Mapper, ORMExecuteState
 from sqlalchemy.orm.context import FromStatement
+from sqlalchemy.types import TypeEngine
 
 from upgrader.worker.workspace_events.batch import UNKNOWN, EventAction, RecordEvent, WorkspaceEventBatch
 from upgrader.worker.workspace_events.grouping import Batches
@@ -175,16 +176,23 @@ class BulkStatement:
         if all(old[key] is None for key in self.cls.keys):  # it was not there
             return RecordEvent(record_id, None, values)
         before = self._told(old)
-        return RecordEvent(record_id, before, values, _different(before, values))
+        return RecordEvent(record_id, before, values, self._different(before, values))
 
     def _changed(self, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> tuple[str, ...]:
         """Give the fields that changed: compared where the old ones are known, else those that were set."""
         fields = self.cls.fields
         if old is None:
             return tuple(key for key in fields if key in self._set_fields)
-        different = _different(old, new)
+        different = self._different(old, new)
         return tuple(
             key for key in fields if key in different or (key in self._set_fields and key not in new)
+        )
+
+    def _different(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+        return tuple(
+            key
+            for key, value in after.items()
+            if value is not UNKNOWN and not _is_same(self.cls.columns[key].type, before[key], value)
         )
 
     @cached_property
@@ -282,8 +290,12 @@ def _column_of(given: Any) -> Any:
     return element._deannotate() if hasattr(element, "_deannotate") else element
 
 
-def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(key for key, value in after.items() if value is not UNKNOWN and before[key] != value)
+def _is_same(kind: TypeEngine[Any], before: Any, after: Any) -> bool:
+    """Tell whether a value is as it was, in the way of its type; NaN, which equals nothing, may be, too."""
+    try:
+        return bool(kind.compare_values(before, after)) or bool(before != before and after != after)
+    except ValueError:  # vectors that are NumPy's arrays have an answer for each element
+        return type(before) is type(after) and hasattr(before, "tolist") and before.tolist() == after.tolist()
 
 
 def _for_caller(result: Result[Any], whole: FrozenResult[Any], given: int) -> Result[Any]:

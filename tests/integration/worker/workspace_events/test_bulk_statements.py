@@ -7,9 +7,20 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, bindparam, delete, insert, select, text, update
+from sqlalchemy import (
+    ARRAY,
+    Engine,
+    Float,
+    TypeDecorator,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert as upsert
-from sqlalchemy.orm import Session, aliased, sessionmaker
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, aliased, mapped_column, sessionmaker
 
 from tests.integration.worker.workspace_events.place import (
     Base,
@@ -420,3 +431,66 @@ def test_a_caller_without_records(people: Session, told: Told) -> None:
     assert people.scalars(select(Person.id).order_by(Person.id)).all() == [1, 2, 3]
     assert people.execute(text("select 1")).scalar() == 1
     assert told.names == []
+
+
+class _Elementwise:
+    """An array as NumPy has them: it is compared element by element, and as a whole neither true nor false."""
+
+    def __init__(self, elements: list[float]) -> None:
+        self._elements = elements
+
+    def __eq__(self, other: object) -> Any:
+        return _Elementwise([one == two for one, two in zip(self._elements, _elements(other), strict=True)])
+
+    def __ne__(self, other: object) -> Any:
+        return _Elementwise([one != two for one, two in zip(self._elements, _elements(other), strict=True)])
+
+    def __bool__(self) -> bool:
+        raise ValueError("the truth value of an array with more than one element is ambiguous")
+
+    def tolist(self) -> list[float]:
+        return self._elements
+
+
+def _elements(value: object) -> list[float]:
+    return value.tolist() if isinstance(value, _Elementwise) else [float("nan")] * 2
+
+
+class _Vector(TypeDecorator[_Elementwise]):
+    """What vectors of extensions are read as."""
+
+    impl = ARRAY(Float)
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: object) -> Any:
+        return None if value is None else value.tolist()
+
+    def process_result_value(self, value: Any, _dialect: object) -> Any:
+        return None if value is None else _Elementwise(value)
+
+
+class _Measure(DeclarativeBase):
+    pass
+
+
+class _Measurement(_Measure):
+    __tablename__ = "measurement"
+    __event_object_name__ = "measurement"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    room: Mapped[str]
+    degrees: Mapped[float]
+    vector: Mapped[Any] = mapped_column(_Vector, nullable=True)
+
+
+def test_values_that_do_not_equal_themselves(engine: Engine, sessions: Maker, told: Told) -> None:
+    """Neither NaN nor arrays that are compared by element are told as changed where they are as they were."""
+    _Measure.metadata.create_all(engine)
+    with sessions.begin() as session:
+        session.add(_Measurement(id=1, room="a", degrees=float("nan"), vector=_Elementwise([1.0, 2.0])))
+    told.take()
+    with sessions.begin() as session:
+        session.execute(update(_Measurement).values(room="b"))
+        session.execute(update(_Measurement).values(vector=None))
+    changed = [[event.updated_fields for event in batch.events] for batch in told.take()]
+    assert changed == [[("room",)], [("vector",)]]
