@@ -71,7 +71,11 @@ def _workspaces_of_deleted(
     wanted = [
         state
         for state in deleted
-        if (cls := tracked.of(state.mapper)) is not None and wants(cls.names[cls.gone])
+        if (cls := tracked.of(state.mapper)) is not None
+        and cls.workspace_field is not None
+        and wants(cls.names[cls.gone])
+        # One that was set before the deletion was never written.
+        and _stored(state).get(cls.workspace_field, UNKNOWN) is UNKNOWN
     ]
     return workspaces_not_loaded(session, wanted, tracked)
 
@@ -97,6 +101,7 @@ class _Flush:
         self._wants = wants
         self._before = before
         self._workspaces = dict(before.workspaces)
+        self._replaced: dict[Any, InstanceState[Any]] = {}
         self._batches = Batches()
         self._workspace: str | None = None
         self._workspace_is_known = False
@@ -113,6 +118,7 @@ class _Flush:
                 (replaced if is_only_listed else gone).append(state)
             elif not is_only_listed:
                 (there if state.key is not None else new).append(state)
+        self._replaced = {state.key: state for state in replaced}
         self._ask_for_workspaces(there)
         new.sort(key=lambda state: state.insert_order or 0)
         for states, read in (
@@ -140,11 +146,28 @@ class _Flush:
     def _created(self, state: InstanceState[Any], cls: TrackedClass) -> None:
         if not self._wants(cls.names[EventAction.CREATED]):
             return
-        # What was not given is NULL, unless the database had something of its own to put in.
+        # What was not given is NULL, unless the database had something of its own to put in, or a row was there.
         values = state.dict
-        unset = {key: UNKNOWN if key in state.expired_attributes else None for key in cls.unset(values)}
+        kept = self._kept(state, cls)
+        held, otherwise = kept or {}, None if kept is None else UNKNOWN
+        unset = {
+            key: UNKNOWN if key in state.expired_attributes else held.get(key, otherwise)
+            for key in cls.unset(values)
+        }
         told = RecordEvent(cls.record_id(values), None, _snapshot({**values, **unset}, cls.fields), ())
         self._batches.add(cls, EventAction.CREATED, self._workspace_of(state, cls, values), told)
+
+    def _kept(self, state: InstanceState[Any], cls: TrackedClass) -> Mapping[str, Any] | None:
+        """Give what was in the row that a new record takes the place of: what it does not set stays there."""
+        if not self._replaced:
+            return None
+        old = self._replaced.get(state.mapper.identity_key_from_instance(state.obj()))
+        if old is None:
+            return None
+        values = _stored(old)
+        if lacks_workspace(state, cls):
+            self._workspaces[state] = self._workspace_of(old, cls, values)
+        return values
 
     def _updated(self, state: InstanceState[Any], cls: TrackedClass) -> None:
         changed = self._changed(state, cls)

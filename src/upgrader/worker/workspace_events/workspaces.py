@@ -52,11 +52,11 @@ def lacks_workspace(state: InstanceState[Any], cls: TrackedClass) -> bool:
 def workspaces_not_loaded(
     session: Session, states: Iterable[InstanceState[Any]], tracked: Tracked
 ) -> dict[InstanceState[Any], Any]:
-    """Give the workspaces of records of a session for which they are not loaded; the records stay as they are."""
+    """Ask for the workspaces of records of a session, a field of theirs; the records stay as they are."""
     missing: dict[Mapper[Any], list[tuple[InstanceState[Any], Any]]] = {}
     for state in states:
         cls = tracked.of(state.mapper)
-        if cls is not None and state.key is not None and lacks_workspace(state, cls):
+        if cls is not None and state.key is not None:
             identity = state.key[1]
             record_id = identity[0] if len(identity) == 1 else tuple(identity)
             missing.setdefault(state.mapper, []).append((state, record_id))

@@ -293,6 +293,31 @@ def test_a_row_that_is_replaced(sessions: Maker, told: Told) -> None:
     assert told.batches[0].events[0].before["name"] == "Ada"
 
 
+def test_what_a_replaced_row_keeps(engine: Engine, told: Told) -> None:
+    """The new record takes over the row, and what it does not set stays as it was: the workspace, too."""
+    with tracked_sessions(engine, told, workspace_id=field("workspace_id")) as maker:
+        with maker.begin() as session:
+            session.add(Person(id=1, workspace_id="w1", name="Ada", age=36))
+        told.take()
+        for expired in ([], ["workspace_id", "age"], None):
+            with maker.begin() as session:
+                ada = session.get_one(Person, 1)
+                if expired != []:
+                    session.expire(ada, expired)
+                session.delete(ada)
+                session.add(Person(id=1, name="Grace"))
+            gone, created = told.take()
+            assert (gone.workspace_id, created.workspace_id) == ("w1", "w1")
+            with maker() as session:
+                row = session.execute(select(Person.workspace_id, Person.name, Person.age)).one()
+            assert tuple(row) == ("w1", "Grace", 36)
+            after = created.events[0].after
+            assert (after["workspace_id"], after["name"], after["age"]) in (
+                tuple(row),
+                (UNKNOWN, "Grace", UNKNOWN),
+            )
+
+
 def test_fields_that_are_excluded(engine: Engine, told: Told) -> None:
     """They are told nowhere; a record of which nothing else changed is not told."""
     with tracked_sessions(engine, told, excluded_fields=["secret"]) as maker:
@@ -376,6 +401,24 @@ def test_the_workspace_of_records_that_have_not_loaded_it(engine: Engine, told: 
                 assert sum(statement.startswith("SELECT") for statement in executed) == 1
             found = {batch.workspace_id: [one.record_id for one in batch.events] for batch in told.take()}
             assert found == {"w0": [0, 2], "w1": [1, 3]}
+
+
+def test_the_workspace_of_a_record_that_is_moved_and_deleted(engine: Engine, told: Told) -> None:
+    """What was set before the deletion was never written: it is told to whom it belonged, loaded or not."""
+    with tracked_sessions(engine, told, workspace_id=field("name")) as maker:
+        for is_loaded in (True, False):
+            with maker.begin() as session:
+                pet = Pet(id=1, name="w1")
+                session.add(pet)
+                session.flush()
+                if not is_loaded:
+                    session.expire(pet)
+                pet.name = "w2"
+                session.delete(pet)
+            assert [(batch.name, batch.workspace_id) for batch in told.take()] == [
+                ("pet.created", "w1"),
+                ("pet.deleted", "w1"),
+            ]
 
 
 def _describe(_session: Session, pet: Pet) -> None:
