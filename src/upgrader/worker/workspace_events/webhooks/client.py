@@ -181,8 +181,9 @@ def _exchange(
     connection.putheader("Connection", "close")
     connection.endheaders(body)
     response = connection.getresponse()
-    # What it says is of no use to us; a server may finish saying it, if it is short.
-    with contextlib.suppress(OSError, http.client.HTTPException):
+    # What it says is of no use to us; a server may finish saying it, if it is short. What is no body at all (a chunk
+    # of a negative size is a ValueError) takes nothing back: sent again, the batch would be taken twice.
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         response.read(_LONGEST_ANSWER_BYTES)
     return _Answer(response.status, response.getheader("Location"), response.getheader("Retry-After"))
 

@@ -281,6 +281,25 @@ def test_good_answers(receiver: Receiver, status: int) -> None:
     _send(_endpoint(receiver.url()))
 
 
+@pytest.mark.parametrize("body", [b"-5\r\nxx", b"size\r\nxx", b"5\r\nxx"])
+def test_a_good_answer_with_a_body_that_cannot_be_read(body: bytes) -> None:
+    """It was taken; another try would only send it twice."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as request:
+                lines = list(iter(request.readline, b"\r\n"))
+                (length,) = [int(line.split()[1]) for line in lines if line.startswith(b"Content-Length:")]
+                request.read(length)
+                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        _send(_endpoint(f"http://127.0.0.1:{server.getsockname()[1]}/"))
+        thread.join()
+
+
 def test_an_endpoint_that_asks_for_a_rest(receiver: Receiver) -> None:
     """`Retry-After` in seconds is respected, and counts as a try."""
     receiver.answers["/hook"] = Answer(429, {"Retry-After": "7"})
