@@ -30,6 +30,8 @@ from upgrader.worker.workspace_events.webhooks.signature import SIGNATURE_HEADER
 Endpoints = Iterable[WebhookEndpoint] | Callable[[WorkspaceEventBatch[Any]], Iterable[WebhookEndpoint]]
 _LONGEST_REST_SECONDS = 3_600.0
 _LEASE_MARGIN_SECONDS = 10.0
+_AS_THEY_ARE = string.punctuation.replace("%", "")
+"""In a name of an event, beside ASCII letters and digits: headers have no others."""
 """A request that has not ended so long after its time is one of a worker that died."""
 _log = logging.getLogger("upgrader.events")
 
@@ -126,7 +128,7 @@ class Webhooks:
         headers = {
             "Content-Type": "application/json; charset=utf-8",
             "User-Agent": f"upgrader/{version('upgrader')}",
-            "Upgrader-Event": quote(batch.name, safe=string.punctuation),  # headers have no other letters
+            "Upgrader-Event": quote(batch.name, safe=_AS_THEY_ARE),
             "Upgrader-Delivery": batch.id,
             SIGNATURE_HEADER: sign(endpoint.secret, body, timestamp=int(time.time())),
         }

@@ -91,7 +91,11 @@ def test_a_signed_request(receiver: Receiver) -> None:
 
 @pytest.mark.parametrize(
     ("name", "header"),
-    [("größe.created", "gr%C3%B6%C3%9Fe.created"), ("заказ.paid", "%D0%B7%D0%B0%D0%BA%D0%B0%D0%B7.paid")],
+    [
+        ("größe.created", "gr%C3%B6%C3%9Fe.created"),
+        ("заказ.paid", "%D0%B7%D0%B0%D0%BA%D0%B0%D0%B7.paid"),
+        ("rate 5%.seen", "rate%205%25.seen"),
+    ],
 )
 def test_names_with_letters_beyond_ascii(receiver: Receiver, name: str, header: str) -> None:
     """Classes and custom events may have such names: the body has them as they are, a header cannot."""
