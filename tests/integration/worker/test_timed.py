@@ -102,6 +102,12 @@ class Timed:
     def queues_strangely(self):
         return {"failed": [Refused(1, 2)]}
 
+    @scheduled_job(timeout=30, retries=2, retry_delay=0)
+    def ends_the_program(self):
+        with open("exits", "a") as file:
+            file.write("one ")
+        sys.exit(3)
+
     @scheduled_job(timeout=30)
     def dies(self):
         os.kill(os.getpid(), 9)
@@ -286,6 +292,13 @@ def test_what_is_raised_in_a_child_comes_back(timed: tuple[Scheduler, Any]) -> N
     dead = timed[0].trigger_now("Timed.dies")
     assert "SIGKILL" in str(dead.error)
     assert "signal 40" in str(timed[0].trigger_now("Timed.dies_strangely").error)
+
+
+def test_a_job_that_ends_the_program(timed: tuple[Scheduler, Any], tmp_path: Path) -> None:
+    """It means it: no retry, as without a timeout."""
+    run = timed[0].trigger_now("Timed.ends_the_program")
+    assert str(run.error) == "job 'Timed.ends_the_program' ended its program: SystemExit 3"
+    assert (tmp_path / "exits").read_text() == "one "
 
 
 def test_a_result_that_cannot_be_read_again(timed: tuple[Scheduler, Any]) -> None:

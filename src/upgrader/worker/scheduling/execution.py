@@ -95,20 +95,20 @@ class JobExecution:
                 self._running.discard(running)
 
     def _synchronous(self, job: ScheduledJob, running: RunningJob) -> Any:
-        if job.timeout_seconds is not None and job.found.origin is not None:
-            return self._timed.run(
-                job.found.origin,
-                timeout_seconds=job.timeout_seconds,
-                job={
-                    "name": running.name,
-                    "attempt": running.attempt,
-                    "attempts": running.attempts,
-                    "due": running.due.isoformat() if running.due is not None else None,
-                },
-                stop=running.stop,
-                needs_result=job.queue is not None,
-            )
         try:
+            if job.timeout_seconds is not None and job.found.origin is not None:
+                return self._timed.run(
+                    job.found.origin,
+                    timeout_seconds=job.timeout_seconds,
+                    job={
+                        "name": running.name,
+                        "attempt": running.attempt,
+                        "attempts": running.attempts,
+                        "due": running.due.isoformat() if running.due is not None else None,
+                    },
+                    stop=running.stop,
+                    needs_result=job.queue is not None,
+                )
             result = job.found.call()
         except Exception:
             raise

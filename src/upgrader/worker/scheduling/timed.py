@@ -72,7 +72,7 @@ class TimedRuns:
         Raises:
             JobTimeoutError: it took too long, and was killed.
             ChildFailedError: it failed with something that cannot be handed over, or its process died.
-            Exception: whatever else it raised.
+            Exception: whatever else it raised; SystemExit too.
         """
         with _Child(origin, job=job, needs_result=needs_result) as child:
             self._enter(child.process)
@@ -240,7 +240,7 @@ def _result(kind: str, content: Any, *, needs_result: bool) -> Any:
         error = pickle.loads(pickled) if pickled is not None else ChildFailedError(text)
     except Exception:  # a class that is only there in the child
         error = ChildFailedError(text)
-    if not isinstance(error, Exception):
+    if not isinstance(error, Exception | SystemExit):
         error = ChildFailedError(text)
     if trace:
         error.add_note(f"in the child process: {trace.rstrip()}")
