@@ -148,11 +148,20 @@ class CoordinatorBoard:
             for id_, name, state, note, lanes, silent, pids in rows
         ]
 
-    def set_state(self, member_id: str, state: str) -> None:
-        """Write how a worker stands."""
+    def admit(self, member_id: str) -> bool:
+        """Write that a worker is let in; False where it does not ask any more."""
+        done = self._driver.execute(
+            f"update {self._member} set state = 'admitted' where run_id = %s and member_id = %s"
+            " and state = 'asking'".encode(),
+            [self._run_id, member_id],
+        )
+        return done.rowcount == 1
+
+    def give_up(self, member_id: str) -> None:
+        """Write that a worker was shut out."""
         self._driver.execute(
-            f"update {self._member} set state = %s where run_id = %s and member_id = %s".encode(),
-            [state, self._run_id, member_id],
+            f"update {self._member} set state = 'given-up' where run_id = %s and member_id = %s".encode(),
+            [self._run_id, member_id],
         )
 
     def present(self, member_ids: Collection[str]) -> set[str]:

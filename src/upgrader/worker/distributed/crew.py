@@ -134,14 +134,15 @@ class Crew:
     def look(self) -> Changes:
         """Let in who asks, and find out who is gone."""
         changes = Changes()
-        rows = self._board.members()
-        at_work = [row.member_id for row in rows if row.state == "admitted"]
+        at_work = {one.member_id for one in self._members.values() if one.state == "admitted"}
         present = self._board.present(at_work) if at_work else set()
-        for row in rows:
+        # Read after their sessions were looked at: a worker that leaves writes so before it goes.
+        for row in self._board.members():
             member = self.member(row.member_id)
             member.share.name = row.name
             member.pids = row.pids or member.pids
-            self._follow(member, row, changes, is_present=row.member_id in present)
+            is_gone = row.member_id in at_work and row.member_id not in present
+            self._follow(member, row, changes, is_present=not is_gone)
         return changes
 
     def _follow(self, member: Member, row: SeenMember, changes: Changes, *, is_present: bool) -> None:
@@ -167,15 +168,19 @@ class Crew:
                 self._lose(member, f"it was silent for {row.silent_seconds:.0f} s")
 
     def _admit(self, member: Member, changes: Changes) -> None:
-        if self._lock.hold(self._keys.member(self._lock.run_id, member.member_id)):
-            self._board.set_state(member.member_id, "admitted")
-            member.state = "admitted"
-            changes.notices.append(f"{member.share.name} takes part")
+        key = self._keys.member(self._lock.run_id, member.member_id)
+        if not self._lock.hold(key):
+            return
+        if not self._board.admit(member.member_id):  # it does not ask any more
+            self._lock.release(key)
+            return
+        member.state = "admitted"
+        changes.notices.append(f"{member.share.name} takes part")
 
     def _lose(self, member: Member, note: str) -> None:
         """Shut a worker out: from here on it begins nothing."""
         self._lock.release(self._keys.member(self._lock.run_id, member.member_id))
-        self._board.set_state(member.member_id, "given-up")
+        self._board.give_up(member.member_id)
         member.state, member.is_lost, member.lost_at = "given-up", True, time.monotonic()
         member.share.end, member.share.note = "lost", note
 
