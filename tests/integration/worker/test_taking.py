@@ -119,6 +119,25 @@ def test_jobs_that_wait_for_their_time_cost_nothing(
         assert rows_read(taker) - before < 50
 
 
+@pytest.mark.parametrize("moment", [None, LONG_AGO])
+def test_jobs_that_are_over_cost_nothing(
+    ground: QueueGround, taker: psycopg.Connection[Any], moment: datetime | None
+) -> None:
+    """Although they were added before those that wait, and although the plans were made while there was none."""
+    for _ in range(10):
+        ground.queue.add("mails", "send", scheduled_at=moment)
+        assert take(taker) is not None
+    taker.execute(
+        f"insert into {SCHEMA}.procrastinate_jobs (queue_name, task_name, args, status)"
+        " select 'mails', 'send', '{}', 'succeeded' from generate_series(1, 5000)".encode()
+    )
+    number = ground.queue.add("mails", "send", scheduled_at=moment)
+    with taker.transaction():
+        before = rows_read(taker)
+        assert take(taker) == number
+        assert rows_read(taker) - before < 50
+
+
 def test_each_job_is_given_to_one(ground: QueueGround, taker: psycopg.Connection[Any]) -> None:
     """Several workers at once, with due ones and ready ones of several priorities."""
     for n in range(200):

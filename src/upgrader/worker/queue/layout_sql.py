@@ -131,7 +131,8 @@ declare
     found_id bigint;
     few constant integer := 100;
 begin
-    if exists (
+    -- The first one is an index with nothing in it, as a rule; the second alone would walk over all that is ready.
+    if exists (select from procrastinate_jobs where status = 'todo' and lock is not null) and exists (
         select from procrastinate_jobs j
         where j.status = 'todo' and j.lock is not null and j.queue_name = any(p_queues)
           and (j.scheduled_at is null or j.scheduled_at <= now())
@@ -166,7 +167,7 @@ begin
     if best_id is not null and not is_due then
         select j.id into found_id from procrastinate_jobs j
         where j.queue_name = best_queue and j.status = 'todo' and j.scheduled_at is null and j.lock is null
-          and j.priority = best_priority
+          and j.priority >= best_priority
         order by j.priority desc, j.id limit 1 for update skip locked;
     end if;
     if found_id is null and (is_due or best_id is not null) then
@@ -207,7 +208,7 @@ begin
             if place.scheduled_at is null then
                 select j.id into found_id from procrastinate_jobs j
                 where j.queue_name = place.name and j.status = 'todo' and j.scheduled_at is null and j.lock is null
-                  and j.priority = place.priority
+                  and j.priority >= place.priority
                 order by j.priority desc, j.id limit 1 for update skip locked;
             else
                 select j.id into found_id from procrastinate_jobs j
