@@ -123,19 +123,19 @@ def test_jobs_that_wait_for_their_time_cost_nothing(
 def test_jobs_that_are_over_cost_nothing(
     ground: QueueGround, taker: psycopg.Connection[Any], moment: datetime | None
 ) -> None:
-    """Although they were added before those that wait, and although the plans were made while there was none."""
-    for _ in range(10):
-        ground.queue.add("mails", "send", scheduled_at=moment)
-        assert take(taker) is not None
+    """Although they were added before those that wait, and although the plans were made while none was over."""
     taker.execute(
-        f"insert into {SCHEMA}.procrastinate_jobs (queue_name, task_name, args, status)"
-        " select 'mails', 'send', '{}', 'succeeded' from generate_series(1, 5000)".encode()
+        f"insert into {SCHEMA}.procrastinate_jobs (queue_name, task_name, args, scheduled_at)"
+        " select 'mails', 'send', '{}', %s from generate_series(1, 2000)".encode(),
+        [moment],
     )
-    number = ground.queue.add("mails", "send", scheduled_at=moment)
+    taker.execute(f"vacuum analyze {SCHEMA}.procrastinate_jobs".encode())
+    for _ in range(300):
+        assert take(taker) is not None
     with taker.transaction():
         before = rows_read(taker)
-        assert take(taker) == number
-        assert rows_read(taker) - before < 50
+        assert take(taker) is not None
+        assert rows_read(taker) - before < 250  # of those that are due a hundred are looked at
 
 
 def test_each_job_is_given_to_one(ground: QueueGround, taker: psycopg.Connection[Any]) -> None:
